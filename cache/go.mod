@@ -1,0 +1,3 @@
+module github.com/goswale/swale/cache
+
+go 1.25.0

@@ -1,0 +1,3 @@
+module github.com/goswale/swale/internal/repotest
+
+go 1.26.0
