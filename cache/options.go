@@ -1,0 +1,71 @@
+package cache
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Options configures a [Transport]. The zero value, and nil, are useful.
+type Options struct {
+	// MaxBytes bounds the memory that stored entries use: bodies, headers and
+	// bookkeeping. Default 128 MiB.
+	MaxBytes int64
+
+	// MaxEntryBytes bounds one stored body. A longer body streams to its
+	// caller and isn't stored. Default an eighth of MaxBytes, at most 8 MiB.
+	MaxEntryBytes int64
+
+	// VouchLimit is the backstop: however often its scope is vouched for, an
+	// entry is asked about again when so much time has passed since it was
+	// last filled or validated. Default one hour.
+	VouchLimit time.Duration
+
+	// Backing is a second level behind the memory, for example a disk or a
+	// Redis. Default none.
+	Backing Backing
+
+	// Partition separates identities that share the Transport: requests of
+	// different partitions never see each other's entries. Default one
+	// partition for all. The value of the Authorization field always
+	// separates, unless ShareAuthorized is set.
+	Partition func(*http.Request) string
+
+	// ShareAuthorized leaves the Authorization field out of the key. Set it
+	// only if every request through this Transport speaks for one identity,
+	// for example because the token is attached by a transport inside.
+	ShareAuthorized bool
+
+	// Directive names the Cache-Control extension directive by which a
+	// response names the scope that vouches for it. Default "resn".
+	Directive string
+
+	// OnScope is called when a response first names a scope at an origin. It
+	// isn't called on the path of a hit and never concurrently.
+	OnScope func(origin, scope string)
+
+	// Target names a targeted cache control field (RFC 9213) that, where
+	// present and valid, takes the place of Cache-Control and Expires of a
+	// response. Default none.
+	Target string
+
+	// Clock replaces time.Now. Default time.Now.
+	Clock func() time.Time
+
+	// Logger hears of what went wrong without failing a request, such as a
+	// corrupt entry in the Backing. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Backing is a second level behind the memory. Its method set is that of
+// github.com/gregjones/httpcache.Cache, so that every store written for it
+// plugs in. Methods are called concurrently. What Get returns is not trusted:
+// bytes that aren't a whole entry of the asked key count as a miss.
+type Backing interface {
+	// Get returns the bytes stored under key; the cache doesn't change them.
+	Get(key string) (value []byte, ok bool)
+	// Set stores value under key; the cache doesn't change value afterwards.
+	Set(key string, value []byte)
+	// Delete removes key if it is there.
+	Delete(key string)
+}
