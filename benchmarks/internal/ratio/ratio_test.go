@@ -1,0 +1,63 @@
+package ratio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestRunReportsTheMedianAndHoldsItToTheBound(t *testing.T) {
+	values := []float64{9, 1, 3, 2, 8}
+	open := func(context.Context) (func() (float64, error), func(), error) {
+		i := 0
+		return func() (float64, error) { i++; return values[i-1], nil }, nil, nil
+	}
+	row := Row{Name: "a.b", Unit: "x", Bound: AtMost(3), Open: open}
+	res := Run(context.Background(), row, 1)
+	if res.Value != 3 || res.Min != 1 || res.Max != 9 || res.Rounds != 5 || !res.OK {
+		t.Errorf("median of %v at most 3: got %+v", values, res)
+	}
+	row.Bound = AtMost(2.9)
+	if res := Run(context.Background(), row, 5); res.OK {
+		t.Errorf("a value above its bound passed: %+v", res)
+	}
+	row.Bound = AtLeast(3.1)
+	if res := Run(context.Background(), row, 5); res.OK {
+		t.Errorf("a value below its bound passed: %+v", res)
+	}
+}
+
+func TestRunSkipsAloudAndFailsOnErrors(t *testing.T) {
+	row := Row{Name: "a", Open: func(context.Context) (func() (float64, error), func(), error) {
+		return nil, nil, fmt.Errorf("%w: no server", ErrSkipped)
+	}}
+	if res := Run(context.Background(), row, 5); res.Skipped == "" || !res.OK {
+		t.Errorf("a row without its server wasn't skipped: %+v", res)
+	}
+	row.Open = func(context.Context) (func() (float64, error), func(), error) {
+		return func() (float64, error) { return 0, errors.New("broken") }, nil, nil
+	}
+	if res := Run(context.Background(), row, 5); res.OK || res.Error == "" {
+		t.Errorf("a row that failed passed: %+v", res)
+	}
+}
+
+func TestVersusTakesTurnsAndDividesTheRightWay(t *testing.T) {
+	var order []string
+	fake := func(op Op) (float64, error) {
+		return map[string]float64{"ours": 2, "theirs": 8}[op().Error()], nil
+	}
+	op := func(name string) Op {
+		return func() error { order = append(order, name); return errors.New(name) }
+	}
+	round := versus(fake, op("ours"), op("theirs"))
+	for range 2 {
+		if got, err := round(); err != nil || got != 0.25 {
+			t.Errorf("2 ns against 8 ns gave %v, %v", got, err)
+		}
+	}
+	if fmt.Sprint(order) != "[ours theirs theirs ours]" {
+		t.Errorf("the sides didn't take turns in going first: %v", order)
+	}
+}
