@@ -1,0 +1,26 @@
+package driver
+
+import "context"
+
+// Requester is implemented by drivers that can request and reply.
+type Requester interface {
+	// Request sends m to one of the servers of the subject and returns the answer,
+	// waiting no longer than ctx. ctx has a deadline, which travels with the
+	// message as the time that is left. When ctx ends early the server is told so,
+	// as far as the broker allows. It returns ErrNoResponders at once when nobody
+	// serves, and an *AnswerError when the server's handler returned an error.
+	Request(ctx context.Context, subject string, m *Message) (Message, error)
+
+	// Serve answers the subject's requests as one of the named group; each request
+	// goes to one server of each group, and the first answer counts. h is called on
+	// a goroutine per request, no more than parallel at once; its context ends at
+	// the request's deadline, when the caller cancels, and when Detach begins. When Serve
+	// returns, requests from anybody reach it. Stop waits for the handlers that run.
+	Serve(ctx context.Context, subject, group string, parallel int, h func(ctx context.Context, m Message) (Message, error)) (Subscription, error)
+}
+
+// AnswerError is what a server's handler failed with.
+type AnswerError struct{ Text string }
+
+// Error returns the handler's text.
+func (e *AnswerError) Error() string { return e.Text }

@@ -1,0 +1,96 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/goswale/swale/bus/driver"
+)
+
+// binary writes the event in binary mode: attributes beside the data.
+func (e *Event) binary(m *driver.Message) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	a := make([]driver.Attribute, 0, 8+len(e.Extensions))
+	a = append(a,
+		driver.Attribute{Name: "specversion", Value: SpecVersion},
+		driver.Attribute{Name: "id", Value: e.ID},
+		driver.Attribute{Name: "source", Value: e.Source},
+		driver.Attribute{Name: "type", Value: e.Type})
+	if e.Subject != "" {
+		a = append(a, driver.Attribute{Name: "subject", Value: e.Subject})
+	}
+	if !e.Time.IsZero() {
+		a = append(a, driver.Attribute{Name: "time", Value: e.Time.Format(time.RFC3339Nano)})
+	}
+	if e.DataSchema != "" {
+		a = append(a, driver.Attribute{Name: "dataschema", Value: e.DataSchema})
+	}
+	for name, value := range e.Extensions {
+		a = append(a, driver.Attribute{Name: name, Value: value})
+	}
+	m.Attributes, m.ContentType, m.Body = a, e.DataContentType, e.Data
+	return nil
+}
+
+// fromBinary reads a binary-mode message. Data is the message's body.
+func (e *Event) fromBinary(m *driver.Message) error {
+	*e = Event{DataContentType: m.ContentType}
+	if len(m.Body) > 0 {
+		e.Data = m.Body
+	}
+	version := ""
+	for _, a := range m.Attributes {
+		switch a.Name {
+		case "specversion":
+			version = a.Value
+		case "id":
+			e.ID = a.Value
+		case "source":
+			e.Source = a.Value
+		case "type":
+			e.Type = a.Value
+		case "subject":
+			e.Subject = a.Value
+		case "time":
+			t, err := time.Parse(time.RFC3339Nano, a.Value)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+			}
+			e.Time = t
+		case "datacontenttype":
+			e.DataContentType = a.Value
+		case "dataschema":
+			e.DataSchema = a.Value
+		default:
+			e.SetExtension(a.Name, a.Value)
+		}
+	}
+	if version != SpecVersion {
+		return fmt.Errorf("%w: specversion is %q, not %q", ErrInvalidEvent, version, SpecVersion)
+	}
+	return e.Validate()
+}
+
+var errBatch = errors.New("a batch holds several events")
+
+// fromMessage reads a message in whichever mode it is.
+func (e *Event) fromMessage(m *driver.Message) error {
+	switch {
+	case isMedia(m.ContentType, driver.ContentTypeEvent):
+		return e.decode(m.Body)
+	case isMedia(m.ContentType, driver.ContentTypeBatch):
+		return errBatch
+	case len(m.Attributes) > 0:
+		return e.fromBinary(m)
+	}
+	return e.decode(m.Body)
+}
+
+// isMedia compares a media type without its parameters.
+func isMedia(contentType, media string) bool {
+	return contentType == media ||
+		len(contentType) > len(media) && contentType[:len(media)] == media && (contentType[len(media)] == ';' || contentType[len(media)] == ' ')
+}

@@ -1,0 +1,249 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/goswale/swale/bus/driver"
+)
+
+// Publish hands the events to the topic in this order and returns nil when the
+// bus has every one of them safe, as Durability says. It waits for room in
+// Options.Window, never past ctx (or Options.PublishTimeout without a deadline).
+//
+// A missing ID, Time or Source is filled in, in what is sent and not in the
+// caller's events. When an event is invalid or too large nothing is sent. A
+// failure that may pass, such as a broker that changes its leader, is retried
+// while that can't change the order. After that the error is a [*PublishError]
+// that says which events aren't safe; publishing those again is at least once.
+func (b *Bus) Publish(ctx context.Context, topic string, events ...Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := b.enter(); err != nil {
+		return fmt.Errorf("bus: publish to %s: %w", topic, err)
+	}
+	defer b.leave()
+	if err := CheckName(topic); err != nil {
+		return fmt.Errorf("bus: publish: %w", err)
+	}
+	msgs := make([]driver.Message, len(events))
+	for i := range events {
+		if err := b.encode(ctx, topic, events[i], &msgs[i]); err != nil {
+			return fmt.Errorf("bus: publish to %s: event %d: %w", topic, i, err)
+		}
+	}
+	return b.publish(ctx, topic, msgs, b.driver.Publish)
+}
+
+type publishFunc = func(ctx context.Context, topic string, msgs []driver.Message, done func(int, error))
+
+// publish sends messages and retries the last of them while that keeps the order.
+func (b *Bus) publish(ctx context.Context, topic string, msgs []driver.Message, send publishFunc) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, b.opts.PublishTimeout)
+		defer cancel()
+	}
+	wait := Backoff{Min: 20 * time.Millisecond, Max: time.Second}
+	for from, attempt := 0, 1; ; attempt++ {
+		failed := b.round(ctx, topic, msgs[from:], send)
+		if len(failed) == 0 {
+			return nil
+		}
+		for i := range failed {
+			failed[i].Index += from
+		}
+		err := &PublishError{Topic: topic, Total: len(msgs), Failed: failed}
+		if !b.again(ctx, err, wait.Delay(attempt)) {
+			return err
+		}
+		from = failed[0].Index
+	}
+}
+
+// again reports, after the delay, whether the failed events can be sent again
+// without changing the order: they are the last ones and each may succeed.
+func (b *Bus) again(ctx context.Context, err *PublishError, delay time.Duration) bool {
+	if len(err.Failed) != err.Total-err.Failed[0].Index {
+		return false
+	}
+	for _, f := range err.Failed {
+		if !driver.IsTemporary(f.Err) {
+			return false
+		}
+	}
+	b.log.DebugContext(ctx, "publish again", "topic", err.Topic, "events", len(err.Failed), "delay", delay, "error", err.Failed[0].Err)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// flight is one round of publishing, on its way to the broker.
+type flight struct {
+	bus   *Bus
+	mu    sync.Mutex
+	errs  []error // nil: not failed
+	done  []bool
+	left  int
+	ended bool // nobody waits any more
+	all   chan struct{}
+}
+
+// round sends the messages once and returns those that failed.
+func (b *Bus) round(ctx context.Context, topic string, msgs []driver.Message, send publishFunc) []EventError {
+	f := &flight{bus: b, errs: make([]error, len(msgs)), done: make([]bool, len(msgs)), left: len(msgs), all: make(chan struct{})}
+	sent := 0
+	for sent < len(msgs) {
+		n := b.room(ctx, len(msgs)-sent)
+		if n == 0 {
+			break
+		}
+		base := sent
+		send(ctx, topic, msgs[sent:sent+n], func(i int, err error) { f.settle(base+i, err) })
+		sent += n
+	}
+	if sent < len(msgs) {
+		f.mu.Lock()
+		f.left -= len(msgs) - sent
+		if f.left == 0 {
+			close(f.all)
+		}
+		f.mu.Unlock()
+	}
+	if sent > 0 {
+		select {
+		case <-f.all:
+		case <-ctx.Done():
+		}
+	}
+	return f.failures(ctx, sent)
+}
+
+func (f *flight) settle(i int, err error) {
+	<-f.bus.window
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended || f.done[i] {
+		return
+	}
+	f.done[i], f.errs[i] = true, err
+	f.left--
+	if f.left == 0 {
+		close(f.all)
+	}
+}
+
+func (f *flight) failures(ctx context.Context, sent int) []EventError {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	var failed []EventError
+	for i := range f.errs {
+		err := f.errs[i]
+		switch {
+		case f.done[i] && err == nil:
+			continue
+		case i >= sent:
+			err = fmt.Errorf("not sent: %w", context.Cause(ctx))
+		case !f.done[i]:
+			err = fmt.Errorf("not confirmed: %w", context.Cause(ctx))
+		}
+		failed = append(failed, EventError{Index: i, Err: err})
+	}
+	return failed
+}
+
+// room waits for a place in the window and takes up to n.
+func (b *Bus) room(ctx context.Context, n int) int {
+	if ctx.Err() != nil {
+		return 0
+	}
+	select {
+	case b.window <- struct{}{}:
+	default:
+		select {
+		case b.window <- struct{}{}:
+		case <-ctx.Done():
+			return 0
+		}
+	}
+	for got := 1; got < n; got++ {
+		select {
+		case b.window <- struct{}{}:
+		default:
+			return got
+		}
+	}
+	return n
+}
+
+// PublishAsync hands one event to the topic and returns once it is on its way;
+// done is called exactly once with nil when the bus has it safe, or with why
+// not. It waits for room in Options.Window, never past ctx, and doesn't retry.
+// done is called on a goroutine of the driver and must not block. When
+// PublishAsync returns an error, done isn't called. Events that one goroutine
+// publishes this way keep their order as long as none fails.
+func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func(error)) error {
+	if err := b.enter(); err != nil {
+		return fmt.Errorf("bus: publish to %s: %w", topic, err)
+	}
+	if err := CheckName(topic); err != nil {
+		b.leave()
+		return fmt.Errorf("bus: publish: %w", err)
+	}
+	var msgs [1]driver.Message
+	if err := b.encode(ctx, topic, e, &msgs[0]); err != nil {
+		b.leave()
+		return fmt.Errorf("bus: publish to %s: %w", topic, err)
+	}
+	if b.room(ctx, 1) == 0 {
+		b.leave()
+		return fmt.Errorf("bus: publish to %s: not sent: %w", topic, context.Cause(ctx))
+	}
+	b.driver.Publish(ctx, topic, msgs[:], func(_ int, err error) {
+		<-b.window
+		done(err)
+		b.leave()
+	})
+	return nil
+}
+
+// encode completes, checks and encodes an event.
+func (b *Bus) encode(ctx context.Context, topic string, e Event, m *driver.Message) error {
+	if e.ID == "" {
+		e.ID = rand.Text()
+	}
+	if e.Source == "" {
+		e.Source = b.opts.Source
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now().UTC()
+	}
+	if b.opts.BeforePublish != nil {
+		b.opts.BeforePublish(ctx, topic, &e)
+	}
+	var err error
+	if b.opts.Binary {
+		err = e.binary(m)
+	} else {
+		m.ContentType = driver.ContentTypeEvent
+		m.Body, err = e.AppendJSON(nil)
+	}
+	if err != nil {
+		return err
+	}
+	m.ID, m.Key = e.ID, e.Key()
+	if size := m.Size(); size > b.opts.MaxEventBytes {
+		return fmt.Errorf("%w: %d bytes, allowed are %d", ErrTooLarge, size, b.opts.MaxEventBytes)
+	}
+	return nil
+}
