@@ -140,6 +140,9 @@ func NewClient(opts *ClientOptions) *Client {
 		}
 	}
 	o.AllowedHosts = slices.Clone(o.AllowedHosts)
+	for i, pattern := range o.AllowedHosts {
+		o.AllowedHosts[i] = strings.ToLower(pattern)
+	}
 	c.setHeader(o.Header)
 	copied := *o.HTTP
 	c.timeout, copied.Timeout = copied.Timeout, 0
@@ -193,7 +196,6 @@ func (c *Client) allows(u *url.URL) bool {
 	}
 	host := strings.ToLower(u.Host)
 	for _, pattern := range c.opts.AllowedHosts {
-		pattern = strings.ToLower(pattern)
 		if pattern == "*" || pattern == host {
 			return true
 		}

@@ -64,7 +64,7 @@ func (d *document) resolve() {
 	}
 	links := d.links
 	if raw, ok := rawjson.Lookup(d.raw, "_links"); ok && rawjson.Kind(raw) == '{' {
-		links = Links{raw: raw}
+		links = Links{text: raw}
 	}
 	for rel, all := range links.Relations() {
 		if rel == "curies" {
@@ -115,7 +115,7 @@ func (d *document) embed(rel string, value []byte) {
 			return
 		}
 		links, _ := rawjson.Lookup(resource, "_links")
-		self, ok := Links{raw: links}.Get("self")
+		self, ok := Links{text: links}.Get("self")
 		var t target
 		if ok && links != nil {
 			t = d.target(self)

@@ -241,7 +241,7 @@ func addLinkHeader(h http.Header, body []byte) {
 	if !ok || rawjson.Kind(raw) != '{' {
 		return
 	}
-	for rel, links := range (Links{raw: raw}).Relations() {
+	for rel, links := range (Links{text: raw}).Relations() {
 		if rel == "curies" {
 			continue
 		}

@@ -16,22 +16,14 @@ import (
 //		Links hal.Links `json:"_links,omitzero"`
 //	}
 //
-// A decoded Links keeps the text it was read from and looks into it on demand,
-// so unknown link properties, the order of relations and the choice between
-// one link and an array survive being written again. The zero value is an
-// empty set.
+// It is kept as text and looked into on demand, so unknown link properties,
+// the order of relations and the choice between one link and an array survive
+// being read and written again. The zero value is an empty set.
 //
-// Reading is safe for concurrent use; Set, Add and Delete aren't.
+// Reading is safe for concurrent use; Set, SetAll, Add and Delete aren't, but
+// leave copies of the value alone.
 type Links struct {
-	raw  []byte     // as decoded; nil once changed
-	rels []relation // as built
-}
-
-type relation struct {
-	name  string
-	links []Link
-	many  bool
-	raw   []byte // as decoded, nil once changed
+	text []byte // a JSON object, never changed in place; nil is empty
 }
 
 var errLinksNotObject = errors.New("hal: _links is not a JSON object")
@@ -39,65 +31,85 @@ var errLinksNotObject = errors.New("hal: _links is not a JSON object")
 // Set makes link the only one of the relation and writes it as an object, not
 // as an array.
 func (l *Links) Set(rel string, link Link) {
-	l.put(relation{name: rel, links: []Link{link}})
+	l.put(rel, len(link.Href)+len(link.Title)+64, func(dst, _ []byte) []byte {
+		return appendLink(dst, &link)
+	})
 }
 
 // SetAll makes links those of the relation and writes them as an array,
 // however few they are.
 func (l *Links) SetAll(rel string, links ...Link) {
-	l.put(relation{name: rel, links: slices.Clone(links), many: true})
+	l.put(rel, 64*len(links), func(dst, _ []byte) []byte {
+		return append(appendList(append(dst, '['), links), ']')
+	})
 }
 
 // Add appends links to the relation, which is written as an array from now
 // on.
 func (l *Links) Add(rel string, links ...Link) {
-	l.parse()
-	for i := range l.rels {
-		if r := &l.rels[i]; r.name == rel {
-			r.links = append(slices.Clip(r.links), links...)
-			r.many, r.raw = true, nil
-			return
+	l.put(rel, 64*len(links), func(dst, old []byte) []byte {
+		dst = append(dst, '[')
+		start := len(dst)
+		if rawjson.Kind(old) == '[' {
+			dst = append(dst, bytes.TrimSpace(old[1:len(old)-1])...)
+		} else if _, ok := linkFromJSON(old); ok {
+			dst = append(dst, old...)
 		}
-	}
-	l.put(relation{name: rel, links: slices.Clone(links), many: true})
+		if len(dst) > start && len(links) > 0 {
+			dst = append(dst, ',')
+		}
+		return append(appendList(dst, links), ']')
+	})
 }
 
 // Delete removes the relation.
 func (l *Links) Delete(rel string) {
-	l.parse()
-	l.rels = slices.DeleteFunc(slices.Clone(l.rels), func(r relation) bool { return r.name == rel })
-}
-
-// put copies on write, so that a copy of a Links value stays what it was.
-func (l *Links) put(r relation) {
-	l.parse()
-	rels := slices.Clone(l.rels)
-	for i := range rels {
-		if rels[i].name == r.name {
-			rels[i] = r
-			l.rels = rels
-			return
-		}
+	if _, ok := rawjson.Lookup(l.text, rel); ok {
+		l.put(rel, 0, nil)
 	}
-	l.rels = append(rels, r)
 }
 
-func (l *Links) parse() {
-	if l.raw == nil {
+// put writes the text anew with one relation changed, so that copies of the
+// value and those who read it at the same time are left alone. A nil value
+// removes the relation.
+func (l *Links) put(rel string, size int, value func(dst, old []byte) []byte) {
+	dst := make([]byte, 0, len(l.text)+len(rel)+size+8)
+	if _, ok := rawjson.Lookup(l.text, rel); !ok && value != nil {
+		if members := len(l.text) - 1; members > 1 {
+			dst = append(append(dst, l.text[:members]...), ',')
+		} else {
+			dst = append(dst, '{')
+		}
+		dst = append(rawjson.AppendString(dst, rel), ':')
+		l.text = append(value(dst, nil), '}')
 		return
 	}
-	l.rels = parseRelations(l.raw)
-	l.raw = nil
+	dst = append(dst, '{')
+	for _, m := range rawjson.List(l.text) {
+		if m.Key == rel && value == nil {
+			continue
+		}
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = append(rawjson.AppendString(dst, m.Key), ':')
+		if m.Key == rel {
+			dst = value(dst, m.Value)
+		} else {
+			dst = append(dst, m.Value...)
+		}
+	}
+	l.text = append(dst, '}')
 }
 
-func parseRelations(raw []byte) []relation {
-	members := rawjson.List(raw)
-	rels := make([]relation, 0, len(members))
-	for _, m := range members {
-		links, many := relationFromJSON(m.Value)
-		rels = append(rels, relation{name: m.Key, links: links, many: many, raw: m.Value})
+func appendList(dst []byte, links []Link) []byte {
+	for i := range links {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendLink(dst, &links[i])
 	}
-	return rels
+	return dst
 }
 
 // relationFromJSON reads the value of one relation: a link object or an array
@@ -130,28 +142,26 @@ func (l Links) Get(rel string) (Link, bool) {
 // All returns the links of the relation, as they are written. The relation is
 // compared as written too; use Find where CURIEs count.
 func (l Links) All(rel string) []Link {
-	if l.raw != nil {
-		value, ok := rawjson.Lookup(l.raw, rel)
-		if !ok {
-			return nil
-		}
-		links, _ := relationFromJSON(value)
-		return links
+	value, ok := rawjson.Lookup(l.text, rel)
+	if !ok {
+		return nil
 	}
-	for i := range l.rels {
-		if l.rels[i].name == rel {
-			return slices.Clone(l.rels[i].links)
-		}
-	}
-	return nil
+	links, _ := relationFromJSON(value)
+	return links
+}
+
+// IsMany reports whether the relation is written as an array.
+func (l Links) IsMany(rel string) bool {
+	value, ok := rawjson.Lookup(l.text, rel)
+	return ok && rawjson.Kind(value) == '['
 }
 
 // Relations yields the relations and their links in the order of the document.
 func (l Links) Relations() iter.Seq2[string, []Link] {
 	return func(yield func(string, []Link) bool) {
-		l.parse() // of the copy
-		for _, r := range l.rels {
-			if !yield(r.name, slices.Clone(r.links)) {
+		for _, m := range rawjson.List(l.text) {
+			links, _ := relationFromJSON(m.Value)
+			if !yield(m.Key, links) {
 				return
 			}
 		}
@@ -159,75 +169,33 @@ func (l Links) Relations() iter.Seq2[string, []Link] {
 }
 
 // Len returns the number of relations.
-func (l Links) Len() int {
-	l.parse()
-	return len(l.rels)
-}
+func (l Links) Len() int { return len(rawjson.List(l.text)) }
 
 // IsZero reports whether there are no relations; it makes the tag omitzero
 // work.
 func (l Links) IsZero() bool {
-	if l.raw != nil {
-		for range rawjson.Members(l.raw) {
-			return false
-		}
-		return true
+	for range rawjson.Members(l.text) {
+		return false
 	}
-	return len(l.rels) == 0
+	return true
 }
 
 // Equal reports whether both sets have the same relations in the same order
-// with the same links. go-cmp uses it.
+// with the same links, in arrays or not. go-cmp uses it.
 func (l Links) Equal(other Links) bool {
-	l.parse()
-	other.parse()
-	return slices.EqualFunc(l.rels, other.rels, func(a, b relation) bool {
-		return a.name == b.name && a.many == b.many && slices.Equal(a.links, b.links)
+	return slices.EqualFunc(rawjson.List(l.text), rawjson.List(other.text), func(a, b rawjson.Member) bool {
+		x, manyX := relationFromJSON(a.Value)
+		y, manyY := relationFromJSON(b.Value)
+		return a.Key == b.Key && manyX == manyY && slices.Equal(x, y)
 	})
 }
 
 // MarshalJSON writes the set as a _links object.
 func (l Links) MarshalJSON() ([]byte, error) {
-	if l.raw != nil {
-		return l.raw, nil
+	if l.text == nil {
+		return []byte("{}"), nil
 	}
-	size := 2
-	for i := range l.rels {
-		r := &l.rels[i]
-		size += len(r.name) + len(r.raw) + 6
-		for j := range r.links {
-			size += len(r.links[j].Href) + len(r.links[j].Title) + 40
-		}
-	}
-	return l.append(make([]byte, 0, size)), nil
-}
-
-func (l Links) append(dst []byte) []byte {
-	dst = append(dst, '{')
-	for i := range l.rels {
-		r := &l.rels[i]
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = rawjson.AppendString(dst, r.name)
-		dst = append(dst, ':')
-		switch {
-		case r.raw != nil:
-			dst = append(dst, r.raw...)
-		case r.many:
-			dst = append(dst, '[')
-			for j := range r.links {
-				if j > 0 {
-					dst = append(dst, ',')
-				}
-				dst = appendLink(dst, &r.links[j])
-			}
-			dst = append(dst, ']')
-		default:
-			dst = appendLink(dst, &r.links[0])
-		}
-	}
-	return append(dst, '}')
+	return l.text, nil
 }
 
 // UnmarshalJSON keeps a copy of data, which must be an object or null.
@@ -237,7 +205,7 @@ func (l *Links) UnmarshalJSON(data []byte) error {
 		*l = Links{}
 		return nil
 	case '{':
-		*l = Links{raw: bytes.Clone(data)}
+		*l = Links{text: bytes.Clone(bytes.TrimSpace(data))}
 		return nil
 	}
 	return errLinksNotObject

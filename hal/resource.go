@@ -55,7 +55,7 @@ func (r *Resource[T]) Links() Links {
 	if rawjson.Kind(raw) != '{' {
 		return Links{}
 	}
-	return Links{raw: raw}
+	return Links{text: raw}
 }
 
 // Location returns the URL of the document.
