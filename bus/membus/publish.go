@@ -79,3 +79,15 @@ func (c *conn) Close(context.Context) error {
 	c.opts.Faults.detach(c)
 	return nil
 }
+
+// Inject publishes a message as it is, as a foreign program would that the bus
+// knows nothing of.
+func (r *Broker) Inject(ctx context.Context, name string, m driver.Message) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.topic(name).publish(copyOf(m))
+	return nil
+}

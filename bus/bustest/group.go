@@ -1,0 +1,249 @@
+package bustest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/goswale/swale/bus"
+)
+
+var errOnPurpose = errors.New("on purpose")
+
+func numbered(n int, keys int) []bus.Event {
+	batch := make([]bus.Event, n)
+	for i := range batch {
+		batch[i] = bus.Event{ID: strconv.Itoa(i), Type: "t", Subject: "key" + strconv.Itoa(i%keys)}
+	}
+	return batch
+}
+
+func testGroupOnce(t *testing.T, s *suite) {
+	const n = 500
+	topic, group := name("once"), name("g")
+	var all events
+	for range 3 {
+		_, err := s.bus(t).Group(s.ctx(t), topic, group, all.handle, nil)
+		must(t, err, "Group")
+	}
+	must(t, s.bus(t).Publish(s.ctx(t), topic, numbered(n, 7)...), "Publish")
+	seen := make(map[string]int)
+	for _, e := range all.exactly(t, s, n, "on a good day each event is handled by one member of a group, once") {
+		seen[e.ID]++
+	}
+	for id, times := range seen {
+		if times != 1 {
+			t.Errorf("event %s was handled %d times on a good day", id, times)
+		}
+	}
+}
+
+func testGroupDurable(t *testing.T, s *suite) {
+	topic, group := name("durable"), name("g")
+	from := s.bus(t)
+	must(t, from.Publish(s.ctx(t), topic, bus.Event{Type: "t", Subject: "before"}), "Publish")
+	sub, err := s.bus(t).Group(s.ctx(t), topic, group, new(events).handle, nil)
+	must(t, err, "Group")
+	must(t, sub.Close(s.ctx(t)), "Close")
+	must(t, from.Publish(s.ctx(t), topic, numbered(3, 1)...), "Publish")
+	var c events
+	_, err = s.bus(t).Group(s.ctx(t), topic, group, c.handle, nil)
+	must(t, err, "Group")
+	got := c.exactly(t, s, 3, "a group is durable: it collects while no member is there, from its creation on")
+	if got[0].ID != "0" || got[2].ID != "2" {
+		t.Errorf("what was collected comes in order, got %v", got)
+	}
+}
+
+func testGroupsApart(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("groups")
+	var one, two events
+	_, err := b.Group(s.ctx(t), topic, "one", one.handle, nil)
+	must(t, err, "Group")
+	_, err = b.Group(s.ctx(t), topic, "two", two.handle, nil)
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, numbered(10, 10)...), "Publish")
+	one.exactly(t, s, 10, "each group gets every event")
+	two.exactly(t, s, 10, "each group gets every event")
+}
+
+func testOrderPerKey(t *testing.T, s *suite) {
+	const n, keys = 300, 5
+	b, topic := s.bus(t), name("keys")
+	var c events
+	var busy [keys]atomic.Int32
+	failed := make(map[string]bool)
+	_, err := b.Group(s.ctx(t), topic, "g", func(_ context.Context, d *bus.Delivery) (err error) {
+		i, _ := strconv.Atoi(d.Event.ID)
+		if busy[i%keys].Add(1) > 1 {
+			t.Errorf("two events of one key must not be handled at once")
+		}
+		defer busy[i%keys].Add(-1)
+		c.note(func() {
+			if i%7 == 0 && !failed[d.Event.ID] {
+				failed[d.Event.ID] = true
+				err = errOnPurpose
+				return
+			}
+			c.got = append(c.got, d.Event)
+		})
+		return err
+	}, &bus.GroupOptions{Backoff: bus.Backoff{Min: 5 * time.Millisecond}})
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, numbered(n, keys)...), "Publish")
+	last := make(map[string]int)
+	for _, e := range c.exactly(t, s, n, "every event is handled in the end") {
+		i, _ := strconv.Atoi(e.ID)
+		if before, ok := last[e.Subject]; ok && before > i {
+			t.Fatalf("%s: event %d was handled after %d: order per key must hold across retries", e.Subject, i, before)
+		}
+		last[e.Subject] = i
+	}
+}
+
+func testKeysInParallel(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("parallel")
+	block := make(chan struct{})
+	defer close(block)
+	var c events
+	_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
+		if d.Event.Subject == "slow" {
+			select {
+			case <-block:
+			case <-t.Context().Done():
+			}
+			return nil
+		}
+		return c.handle(ctx, d)
+	}, nil)
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t", Subject: "slow"}, bus.Event{Type: "t", Subject: "slow"}), "Publish")
+	must(t, b.Publish(s.ctx(t), topic, numbered(50, 10)...), "Publish")
+	c.atLeast(t, s, 50, "a key whose handler is stuck doesn't hold up the others")
+}
+
+func testFailover(t *testing.T, s *suite) {
+	topic, group := name("failover"), name("g")
+	var c events
+	started, release := make(chan struct{}), make(chan struct{})
+	opts := &bus.GroupOptions{AckWait: 2 * time.Second}
+	first, err := s.bus(t).Group(s.ctx(t), topic, group, func(ctx context.Context, d *bus.Delivery) error {
+		if d.Event.ID == "0" {
+			close(started)
+			<-release
+		}
+		return c.handle(ctx, d)
+	}, opts)
+	must(t, err, "Group")
+	_, err = s.bus(t).Group(s.ctx(t), topic, group, c.handle, opts)
+	must(t, err, "Group")
+	must(t, s.bus(t).Publish(s.ctx(t), topic, numbered(100, 1)...), "Publish")
+	if b := s.bus(t); !b.Driver().ExclusiveGroups {
+		close(release)
+		c.atLeast(t, s, 100, "every event is handled")
+		return
+	}
+	select {
+	case <-started:
+	case <-s.ctx(t).Done():
+		// The second one got the first event: it is the active one.
+	}
+	go func() { close(release) }()
+	must(t, first.Close(s.ctx(t)), "Close")
+	got := c.atLeast(t, s, 100, "when a member leaves the next one goes on")
+	next := 0
+	for _, e := range got {
+		switch i, _ := strconv.Atoi(e.ID); {
+		case i == next:
+			next++
+		case i > next:
+			t.Fatalf("order per key must hold when a group's work moves to another process: %s came before %d", e.ID, next)
+		}
+	}
+}
+
+func testMaxInFlight(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("inflight")
+	var c events
+	var now, most atomic.Int32
+	_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
+		for n := now.Add(1); ; {
+			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+				break
+			}
+		}
+		defer now.Add(-1)
+		timer := time.NewTimer(5 * time.Millisecond)
+		<-timer.C
+		return c.handle(ctx, d)
+	}, &bus.GroupOptions{MaxInFlight: 4, Parallel: 16})
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, numbered(60, 60)...), "Publish")
+	c.exactly(t, s, 60, "a small MaxInFlight slows but loses nothing")
+	if m := most.Load(); m > 4 {
+		t.Errorf("MaxInFlight 4 was exceeded: %d handlers ran at once", m)
+	}
+}
+
+func testRetry(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("retry")
+	var c events
+	var attempts []int
+	_, err := b.Group(s.ctx(t), topic, "g", func(_ context.Context, d *bus.Delivery) error {
+		var err error
+		c.note(func() {
+			attempts = append(attempts, d.Attempt)
+			if d.Event.Extensions["touched"] != "" {
+				t.Error("what a handler does to its event must not reach the next attempt")
+			}
+			d.Event.SetExtension("touched", "yes")
+			switch len(attempts) {
+			case 1:
+				err = errOnPurpose
+			case 2:
+				panic("on purpose")
+			case 3:
+				err = bus.RetryAfter(time.Millisecond, errOnPurpose)
+			default:
+				c.got = append(c.got, d.Event)
+			}
+		})
+		return err
+	}, &bus.GroupOptions{Backoff: bus.Backoff{Min: time.Millisecond}})
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t", Extensions: map[string]string{"a": "b"}}), "Publish")
+	c.exactly(t, s, 1, "an event is tried again after an error, a panic and a RetryAfter")
+	if !slices.Equal(attempts, []int{1, 2, 3, 4}) {
+		t.Errorf("attempts count from 1: got %v", attempts)
+	}
+}
+
+func testAckWaitExtended(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("ackwait")
+	var c events
+	_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
+		timer := time.NewTimer(2500 * time.Millisecond)
+		<-timer.C
+		return c.handle(ctx, d)
+	}, &bus.GroupOptions{AckWait: time.Second})
+	must(t, err, "Group")
+	must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t"}), "Publish")
+	c.exactly(t, s, 1, "a handler that takes longer than AckWait keeps its event")
+}
+
+func testBacklog(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("backlog")
+	sub, err := b.Group(s.ctx(t), topic, "g", new(events).handle, nil)
+	must(t, err, "Group")
+	must(t, sub.Close(s.ctx(t)), "Close")
+	must(t, b.Publish(s.ctx(t), topic, numbered(5, 1)...), "Publish")
+	n, err := b.Backlog(s.ctx(t), topic, "g")
+	must(t, err, "Backlog")
+	if n != 5 {
+		t.Errorf("Backlog counts what the group hasn't acked: got %d, want 5", n)
+	}
+}

@@ -1,0 +1,30 @@
+package membus_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/bustest"
+	"github.com/goswale/swale/bus/driver"
+	"github.com/goswale/swale/bus/membus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	broker := membus.NewBroker()
+	bustest.Run(t, func(_ *testing.T, opts bus.Options) *bus.Bus {
+		return broker.Connect(&membus.Options{Bus: opts, MaxPayload: 1 << 20})
+	}, bustest.Features{
+		Requests: true, Streams: true, CancelsServer: true,
+		Inject: func(t *testing.T, topic string, body []byte) {
+			t.Helper()
+			if err := broker.Inject(t.Context(), topic, driver.Message{Body: body}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+}
+
