@@ -87,6 +87,13 @@ func (d *document) resolve() {
 	}
 }
 
+// at resolves an href against the document.
+func (d *document) at(href string) target {
+	d.once.Do(d.resolve)
+	return d.target(Link{Href: href})
+}
+
+// target is at for resolve itself, once the base is known.
 func (d *document) target(link Link) target {
 	t := target{link: link}
 	if link.Templated {

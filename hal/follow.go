@@ -123,7 +123,7 @@ func expand(d *document, t *target, vars []Var) (href string, u *url.URL, same b
 	if err != nil {
 		return "", nil, false, err
 	}
-	x := d.target(Link{Href: text})
+	x := d.at(text)
 	if x.err != nil {
 		return "", nil, false, fmt.Errorf("%w: %w", ErrTemplate, x.err)
 	}

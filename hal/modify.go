@@ -197,8 +197,7 @@ func sendBody[T any](ctx context.Context, c *Client, method, href string, header
 			continue
 		}
 		d := document{url: r.URL}
-		d.once.Do(d.resolve)
-		if t := d.target(Link{Href: at}); t.err == nil && (t.same || c.allows(t.url)) {
+		if t := d.at(at); t.err == nil && (t.same || c.allows(t.url)) {
 			r.URL, r.doc.url = t.abs, t.abs
 			break
 		}
