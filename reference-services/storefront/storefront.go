@@ -1,0 +1,172 @@
+package storefront
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/goswale/swale/hal"
+	"github.com/goswale/swale/resn"
+)
+
+// Options configures a [Storefront]. The zero value, and nil, are useful.
+type Options struct {
+	// Geohash is the area that a visitor sees who asks for none. Default: the
+	// first restaurants of the whole list.
+	Geohash string
+
+	// Size is how many restaurants a page has if nothing is said. Default 50.
+	Size int
+
+	// MaxSize bounds what a page may be asked for. Default 100.
+	MaxSize int
+
+	// Loader configures how pages are made.
+	Loader *LoaderOptions
+
+	// Logger hears of pages that lack something. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Storefront is the edge service as an http.Handler. It is safe for concurrent
+// use.
+type Storefront struct {
+	root   string
+	client *resn.Client
+	loader *Loader
+	opts   Options
+	view   *view
+	mux    *http.ServeMux
+}
+
+// New returns a storefront for the restaurants service whose root document is
+// at root. Everything it reads goes through client, which stays the caller's
+// to close.
+func New(root string, client *resn.Client, opts *Options) *Storefront {
+	s := &Storefront{root: root, client: client, mux: http.NewServeMux(), view: newView()}
+	if opts != nil {
+		s.opts = *opts
+	}
+	if s.opts.Size <= 0 {
+		s.opts.Size = 50
+	}
+	if s.opts.MaxSize <= 0 {
+		s.opts.MaxSize = 100
+	}
+	if s.opts.Logger == nil {
+		s.opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	s.loader = NewLoader(root, client.HTTP(), s.opts.Loader)
+	s.mux.Handle("GET /{$}", hal.Handler(s.serveRoot))
+	s.mux.Handle("GET /nearby", hal.Handler(s.serveNearby))
+	s.mux.HandleFunc("GET /healthz", s.serveHealth)
+	s.mux.HandleFunc("GET /icon.svg", serveIcon)
+	s.mux.Handle("/", hal.Handler(func(http.ResponseWriter, *http.Request) error {
+		return hal.NewProblem(http.StatusNotFound, "There is nothing here. Begin at /.")
+	}))
+	return s
+}
+
+// ServeHTTP answers with HAL, or with HTML for those who prefer it.
+func (s *Storefront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	s.mux.ServeHTTP(w, r)
+}
+
+// htmlType is offered last, so that who has no preference gets HAL.
+const htmlType = "text/html"
+
+func wantsHTML(r *http.Request) bool {
+	return hal.Negotiate(r.Header["Accept"], hal.HALType, hal.JSONType, htmlType) == htmlType
+}
+
+func (s *Storefront) serveRoot(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	if wantsHTML(r) {
+		return s.view.front(w, r, s)
+	}
+	return hal.Write(w, r, http.StatusOK, s.rootDocument(), &hal.WriteOptions{CacheControl: "max-age=60"})
+}
+
+func (s *Storefront) serveNearby(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	q, problem := s.query(r)
+	html := wantsHTML(r)
+	if problem != nil {
+		if html {
+			return s.view.problem(w, r, s, problem)
+		}
+		return problem
+	}
+	page := s.loader.Load(r.Context(), q)
+	if page.Degraded() {
+		s.opts.Logger.WarnContext(r.Context(), "page lacks something",
+			"missing", page.Count(Missing), "stale", page.Count(Stale), "since", page.Troubled, "error", page.Err)
+	}
+	status := http.StatusOK
+	if page.Err != nil {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "2")
+	}
+	w.Header().Set("Cache-Control", "no-store") // it tells how this very page came about
+	topics := s.client.Topics()
+	if html {
+		return s.view.nearby(w, r, s, status, page, topics)
+	}
+	return hal.Write(w, r, status, newPageDocument(page, r.URL.RequestURI(), topics), nil)
+}
+
+// query reads what a request asks for.
+func (s *Storefront) query(r *http.Request) (Query, *hal.Problem) {
+	values := r.URL.Query()
+	q := Query{Geohash: strings.ToLower(strings.TrimSpace(values.Get("geohash"))), Size: s.opts.Size}
+	if !values.Has("geohash") {
+		q.Geohash = s.opts.Geohash
+	}
+	problem := hal.NewProblem(http.StatusBadRequest, "")
+	if len(q.Geohash) > 12 || strings.Trim(q.Geohash, geohashLetters) != "" {
+		problem.Errors = append(problem.Errors, hal.FieldError{
+			Parameter: "geohash",
+			Detail:    "must have at most 12 letters out of " + geohashLetters,
+		})
+	}
+	if text := values.Get("size"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > s.opts.MaxSize {
+			problem.Errors = append(problem.Errors, hal.FieldError{
+				Parameter: "size",
+				Detail:    "must be a number from 1 to " + strconv.Itoa(s.opts.MaxSize),
+			})
+		}
+		q.Size = n
+	}
+	if len(problem.Errors) > 0 {
+		return q, problem
+	}
+	return q, nil
+}
+
+// healthDocument says how the process is. It is healthy as long as it can
+// answer: that the owner is down makes pages poorer and not the process sick.
+type healthDocument struct {
+	Status string          `json:"status"`
+	Topics []topicDocument `json:"topics"`
+}
+
+func (s *Storefront) serveHealth(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	err := hal.Write(w, r, http.StatusOK, healthDocument{Status: "pass", Topics: newTopicDocuments(s.client.Topics())}, nil)
+	if err != nil {
+		hal.WriteProblem(w, r, err)
+	}
+}
+
+// Warm loads the page that a visitor sees first, so that the topic is
+// subscribed to and the cache is warm before the first visitor comes.
+func (s *Storefront) Warm(ctx context.Context) *Page {
+	return s.loader.Load(ctx, Query{Geohash: s.opts.Geohash, Size: s.opts.Size})
+}
