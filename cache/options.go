@@ -3,6 +3,7 @@ package cache
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,11 @@ type Options struct {
 	// MaxEntryBytes bounds one stored body. A longer body streams to its
 	// caller and isn't stored. Default an eighth of MaxBytes, at most 8 MiB.
 	MaxEntryBytes int64
+
+	// MaxRecords bounds how many resources and groups that nothing is stored
+	// for have their newest invalidation remembered. What is forgotten costs
+	// a revalidation, never coherence. Default 65536, about 10 MB.
+	MaxRecords int
 
 	// VouchLimit is the backstop: however often its scope is vouched for, an
 	// entry is asked about again when so much time has passed since it was
@@ -55,6 +61,36 @@ type Options struct {
 	// Logger hears of what went wrong without failing a request, such as a
 	// corrupt entry in the Backing. Default: nothing is logged.
 	Logger *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 128 << 20
+	}
+	if o.MaxEntryBytes <= 0 {
+		o.MaxEntryBytes = min(o.MaxBytes/8, 8<<20)
+	}
+	// Offsets in an entry are 32 bits wide.
+	o.MaxEntryBytes = min(o.MaxEntryBytes, 1<<31)
+	if o.MaxRecords <= 0 {
+		o.MaxRecords = 1 << 16
+	}
+	if o.VouchLimit <= 0 {
+		o.VouchLimit = time.Hour
+	}
+	if o.Directive == "" {
+		o.Directive = "resn"
+	}
+	o.Directive = strings.ToLower(o.Directive)
+	if o.Target != "" {
+		o.Target = http.CanonicalHeaderKey(o.Target)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 }
 
 // Backing is a second level behind the memory. Its method set is that of

@@ -1,28 +1,105 @@
 package cache
 
-import "time"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
-// Scope is a voucher for every entry whose response names it. It is safe for
-// concurrent use.
-type Scope struct{}
+// Scope is a voucher for every entry whose response names it, as in
+//
+//	Cache-Control: max-age=5, resn="restaurants"
+//
+// An entry is vouched for if it was filled or validated while its scope was
+// live, the scope wasn't reset since, and it is live now. Until somebody calls
+// Vouch no scope is live and its entries obey HTTP's own freshness.
+//
+// A Scope is safe for concurrent use.
+type Scope struct {
+	name   string
+	ledger *ledger
+	now    func() time.Time
+	until  atomic.Int64  // live before this, Unix nanoseconds
+	reset  atomic.Uint64 // ledger's number of the last Reset
+
+	mu      sync.Mutex // held while changing
+	since   uint64     // ledger's number from when it is live without a gap
+	sinceAt int64      // the time of that
+}
+
+// Name returns the name that responses use.
+func (s *Scope) Name() string { return s.name }
 
 // Vouch says that every change made up to now was applied, and that entries
 // of the scope may be reused without asking until the given time. It never
 // shortens an earlier promise; [Scope.Suspend] and [Scope.Reset] do.
-func (s *Scope) Vouch(until time.Time) {}
+func (s *Scope) Vouch(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now().UnixNano()
+	if s.until.Load() <= now {
+		s.since, s.sinceAt = s.ledger.clock.Add(1), now
+	}
+	if n := until.UnixNano(); n > s.until.Load() {
+		s.until.Store(n)
+	}
+}
 
 // Suspend says that nobody vouches from now. A later [Scope.Vouch] restores
 // everything: it says that nothing was missed in between.
-func (s *Scope) Suspend() {}
+func (s *Scope) Suspend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until.Store(0)
+}
 
 // Reset says that notices may have been missed. Entries vouched for so far
-// must be revalidated before they are again.
-func (s *Scope) Reset() {}
+// fall back to HTTP's own freshness, and must be revalidated (a 304 does)
+// before they are vouched for again.
+func (s *Scope) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// The order matters: who sees the scope live again must see the reset
+	// too. See entry.vouched, which reads them the other way round.
+	s.until.Store(0)
+	s.reset.Store(s.ledger.clock.Add(1))
+}
 
-// Change is one notice.
-type Change struct {
-	URL   string // what changed, absolute
-	ETag  string // the version it has now, as in the ETag field; empty if unknown
-	Scope string // the scope (topic) that announced it
-	Gone  bool   // it was deleted
+// Live reports whether the scope is vouched for now.
+func (s *Scope) Live() bool { return s.now().UnixNano() < s.until.Load() }
+
+// liveSince reports whether the scope is live and has been without a gap since
+// before the question with that stamp was sent, and since when.
+func (s *Scope) liveSince(stamp uint64, now int64) (since int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sinceAt, now < s.until.Load() && s.since <= stamp
+}
+
+// maxNamedScopes bounds the scopes that exist only because a response names
+// them. What exceeds it is never vouched for.
+const maxNamedScopes = 4096
+
+// scopes is the set of scopes that a Transport knows.
+type scopes struct {
+	mu     sync.Mutex
+	byName map[string]*Scope
+	ledger *ledger
+	now    func() time.Time
+}
+
+// get returns the scope of that name. For one that only a response names it
+// may return nil.
+func (s *scopes) get(name string, named bool) *Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	scope := s.byName[name]
+	if scope == nil {
+		if named && len(s.byName) >= maxNamedScopes {
+			return nil
+		}
+		scope = &Scope{name: name, ledger: s.ledger, now: s.now}
+		s.byName[name] = scope
+	}
+	return scope
 }

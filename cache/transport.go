@@ -1,48 +1,152 @@
 package cache
 
 import (
-	"context"
+	"hash/maphash"
+	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Transport is a private HTTP cache as an [http.RoundTripper]. It is safe for
-// concurrent use.
+// concurrent use. Make one with [New].
 type Transport struct {
-	next http.RoundTripper
+	next            http.RoundTripper
+	partition       func(*http.Request) string
+	shareAuthorized bool
+	backing         Backing
+	directive       string
+	target          string
+	vouchLimit      time.Duration
+	maxEntry        int64
+	clock           func() time.Time
+	logger          *slog.Logger
+
+	ledger  *ledger
+	store   *store
+	scopes  scopes
+	shapes  shapes
+	solo    soloTable
+	flying  flying
+	notices atomic.Uint64
+
+	onScope   func(origin, scope string)
+	announces sync.Mutex
+	announced map[[2]string]struct{}
 }
 
 // New returns a cache in front of next; nil means [http.DefaultTransport].
+//
+// Put what adds to a request, such as a token, outside of the cache, so that
+// the cache sees it and keeps identities apart; put what retries, balances or
+// dials inside.
 func New(next http.RoundTripper, opts *Options) *Transport {
 	if next == nil {
 		next = http.DefaultTransport
 	}
-	return &Transport{next: next}
+	o := Options{}
+	if opts != nil {
+		o = *opts
+	}
+	o.setDefaults()
+	l := newLedger(o.MaxRecords)
+	t := &Transport{
+		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized, backing: o.Backing,
+		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, maxEntry: o.MaxEntryBytes,
+		clock: o.Clock, logger: o.Logger, onScope: o.OnScope,
+		ledger: l, store: newStore(l, o.MaxBytes),
+	}
+	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, now: t.now}
+	t.shapes.byKey = make(map[string]*shape)
+	t.announced = make(map[[2]string]struct{})
+	return t
 }
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip implements [http.RoundTripper]. The response says in its
+// Cache-Status field (RFC 9211) how it came about.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.next.RoundTrip(req)
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead:
+		if resp := t.hit(req); resp != nil {
+			return resp, nil
+		}
+		return t.get(req)
+	}
+	if safeMethod(req.Method) {
+		return t.bypass(req)
+	}
+	return t.write(req)
 }
 
-// Invalidate makes every stored response of each URL, and of every URI that
-// differs from it only by a query, in all variants, unusable without asking.
-func (t *Transport) Invalidate(urls ...string) {}
-
-// InvalidateGroup invalidates the members of cache groups at an origin
-// (RFC 9875).
-func (t *Transport) InvalidateGroup(origin string, groups ...string) {}
-
-// Apply takes in one change notice.
-func (t *Transport) Apply(c Change) {}
-
-// Scope returns the scope of that name, which isn't vouched for at first.
-func (t *Transport) Scope(name string) *Scope { return &Scope{} }
-
-// LoadTyped returns the value that was decoded from the stored response that
-// may be reused for href now without asking.
-func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Header, typ any) (value any, ok bool) {
-	return nil, false
+// hit answers a plain request from the store if that takes no more than
+// looking. Everything else is for get.
+func (t *Transport) hit(req *http.Request) *http.Response {
+	if req.Body != nil && req.Body != http.NoBody || special(req.Header) {
+		return nil
+	}
+	var buf [384]byte
+	key, ok := appendURI(buf[:0], req.URL, req.Host)
+	if !ok {
+		return nil
+	}
+	key = t.appendIdentity(key, req)
+	e := t.store.lookup(maphash.Bytes(t.store.seed, key), key, req.Header)
+	if e == nil {
+		return nil
+	}
+	now := t.nowNano()
+	v := t.judge(e, nil, now)
+	if !v.reuse || v.refresh {
+		return nil
+	}
+	t.count(e, v)
+	var status [96]byte
+	return t.serve(req, e, now, v.appendTo(status[:0]))
 }
 
-// Close ends background refreshes and waits for them.
-func (t *Transport) Close() error { return nil }
+// Scope returns the scope of that name. Nobody vouches for it at first.
+func (t *Transport) Scope(name string) *Scope { return t.scopes.get(name, false) }
+
+// maxAnnounced bounds the pairs of origin and scope that OnScope hears of.
+const maxAnnounced = 4096
+
+func (t *Transport) announce(origin, scope string) {
+	if t.onScope == nil {
+		return
+	}
+	t.announces.Lock()
+	defer t.announces.Unlock()
+	pair := [2]string{origin, scope}
+	if _, known := t.announced[pair]; known || len(t.announced) >= maxAnnounced {
+		return
+	}
+	t.announced[pair] = struct{}{}
+	t.onScope(origin, scope)
+}
+
+// CloseIdleConnections closes those of the transport inside, for
+// [http.Client.CloseIdleConnections].
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// Close ends what runs without a reader, background refreshes and bodies that
+// nobody reads any more, and waits for it. Requests may still be made; they
+// start nothing that outlives them. Close may be called twice.
+func (t *Transport) Close() error {
+	for _, fl := range t.flying.close() {
+		<-fl.ended
+	}
+	return nil
+}
+
+func (t *Transport) standingOf(e *entry) standing { return t.ledger.standing(e) }
+
+func (t *Transport) hash(key string) uint64 { return maphash.String(t.store.seed, key) }
+
+func (t *Transport) now() time.Time { return t.clock() }
+
+func (t *Transport) nowNano() int64 { return t.clock().UnixNano() }

@@ -1,0 +1,5 @@
+package cache
+
+func (t *Transport) writeBacking(*entry) {}
+
+func (t *Transport) readBacking(*ask) *entry { return nil }

@@ -1,0 +1,151 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// ask sends a request whose answer is for this reader only: HEAD, ranges,
+// no-store, If-Match.
+func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
+	f, out := t.newFill(a.req.Context(), a, e)
+	defer f.release()
+	if f.validates {
+		out.Header = a.req.Header // the reader's own conditions count here
+		f.validates = false
+	}
+	t.store.shard(a.hash).counts.bypassed.Add(1)
+	resp, err := t.next.RoundTrip(out)
+	f.received = t.now()
+	if err != nil || serverError(resp.StatusCode) {
+		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano()); ok {
+			if got := t.answer(a, e, sv); got != nil {
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				return got, nil
+			}
+		}
+	}
+	if err != nil {
+		t.store.shard(a.hash).counts.errors.Add(1)
+		return nil, err
+	}
+	own := *resp
+	own.Request = a.req
+	if a.method == http.MethodHead && e != nil {
+		f.headFreshens(&own)
+	}
+	withStatus(&own, missStatus{fwd: v.fwd, status: own.StatusCode, detail: v.detail})
+	return &own, nil
+}
+
+// headFreshens updates what is stored for GET by the answer to a HEAD
+// (RFC 9111 section 4.3.5), or drops it if the answer is about another
+// version.
+func (f *fill) headFreshens(resp *http.Response) {
+	if resp.StatusCode != f.cand.shape.status {
+		if resp.StatusCode < 500 && f.cand.stamp < f.stamp {
+			f.t.store.remove(f.cand)
+		}
+		return
+	}
+	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
+		if lines := resp.Header[name]; len(lines) > 0 && lines[0] != f.cand.field(name) {
+			if f.cand.stamp < f.stamp {
+				f.t.store.remove(f.cand)
+			}
+			return
+		}
+	}
+	e, keep := f.freshen(resp)
+	switch {
+	case e == nil:
+	case keep:
+		f.commit(e)
+	default:
+		f.t.store.remove(f.cand)
+		f.t.store.drop(e)
+	}
+}
+
+// bypass sends what this cache doesn't handle.
+func (t *Transport) bypass(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	own := *resp
+	withStatus(&own, missStatus{fwd: "bypass", status: resp.StatusCode})
+	return &own, nil
+}
+
+// write sends a request with an unsafe method.
+func (t *Transport) write(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		t.invalidateAfter(req, nil)
+		return nil, err
+	}
+	t.invalidateAfter(req, resp)
+	own := *resp
+	withStatus(&own, missStatus{fwd: "method", status: resp.StatusCode})
+	return &own, nil
+}
+
+// gatewayTimeout answers an only-if-cached request that nothing is stored for
+// (RFC 9111 section 5.2.1.7).
+func (t *Transport) gatewayTimeout(a *ask) *http.Response {
+	return &http.Response{
+		Status: "504 Gateway Timeout", StatusCode: http.StatusGatewayTimeout,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{
+			"Cache-Status":   {cacheName + "; detail=only-if-cached"},
+			"Content-Length": {"0"},
+			"Date":           {t.now().UTC().Format(http.TimeFormat)},
+		},
+		Body: http.NoBody, Request: a.req,
+	}
+}
+
+// watchedBody is the body of an answer that isn't stored, as its reader sees
+// it: his context ends it, although the question has one of its own.
+type watchedBody struct {
+	io.ReadCloser
+	ctx  context.Context
+	stop func() bool
+	gone func()
+	once sync.Once
+}
+
+func (t *Transport) watched(ctx context.Context, fl *flight) io.ReadCloser {
+	b := &watchedBody{ReadCloser: fl.resp.Body, ctx: ctx, gone: fl.leave}
+	b.stop = context.AfterFunc(ctx, fl.cancel)
+	return b
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.leave()
+		if err != io.EOF && b.ctx.Err() != nil {
+			err = context.Cause(b.ctx)
+		}
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.leave()
+	return err
+}
+
+func (b *watchedBody) leave() {
+	b.once.Do(func() {
+		b.stop()
+		b.gone()
+	})
+}

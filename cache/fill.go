@@ -1,0 +1,257 @@
+package cache
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// fill is one question to the origin and what was known when it was sent.
+type fill struct {
+	t         *Transport
+	key       string
+	hash      uint64
+	header    http.Header // of the reader's request, for Vary
+	cand      *entry      // what the question may validate, or nil
+	res       *record     // pinned from before stamp was taken
+	stamp     uint64
+	requested time.Time
+	received  time.Time
+	asked     bool // it goes through intermediaries
+	validates bool // it carries cand's validators
+}
+
+// newFill pins the resource, takes a stamp and writes the request. From here
+// on every notice for the resource outranks the answer.
+func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *http.Request) {
+	origin, path, _, _ := splitKey(a.key)
+	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header, cand: cand}
+	f.res = t.ledger.pin(t.ledger.resourceHash(a.key[:len(origin)+len(path)]), origin)
+	f.stamp = t.ledger.stamp()
+	f.requested = t.now()
+
+	out := a.req.Clone(ctx)
+	out.Cancel = nil //nolint:staticcheck // SA1019: http.Client still sets it, and it is one reader's
+	f.validates = cand != nil && a.method == http.MethodGet && a.byteRange == "" && cand.hasValidator()
+	if f.validates {
+		for _, name := range conditionalFields {
+			delete(out.Header, name)
+		}
+		if tag := cand.etag(); tag != "" {
+			out.Header["If-None-Match"] = []string{tag}
+		}
+		if at := cand.field("Last-Modified"); at != "" {
+			out.Header["If-Modified-Since"] = []string{at}
+		}
+	}
+	if cand != nil {
+		f.asked = t.standingOf(cand) != current
+	} else {
+		f.asked = f.noticed()
+	}
+	if f.asked {
+		if !a.wishes.noCache {
+			out.Header["Cache-Control"] = append(slices.Clip(out.Header["Cache-Control"]), "no-cache")
+		}
+	} else {
+		f.asked = a.wishes.noCache
+	}
+	return f, out
+}
+
+// noticed reports whether an invalidation of what the question is about is on
+// record, or may have been forgotten.
+func (f *fill) noticed() bool {
+	o := f.res.origin
+	return f.res.noticed() || o.gen.Load() > 0 || o.prefixes.Load() != nil || f.t.ledger.all.Load() > 0
+}
+
+// overtaken reports whether an invalidation came since the question was sent,
+// as far as can be known without the answer.
+func (f *fill) overtaken() bool {
+	return f.res.generation() > f.stamp || f.res.origin.generation(f.stamp, f.key) > f.stamp ||
+		f.t.ledger.all.Load() > f.stamp
+}
+
+func (f *fill) release() { f.t.ledger.release(f.res) }
+
+// answer is a final response's part that can be stored, before its body came.
+type answer struct {
+	header http.Header
+	lines  []shapeField
+	policy policy
+	shape  *shape
+	times  times
+}
+
+// read parses a response. It reports false if it can't be stored.
+func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
+	t := f.t
+	p := parsePolicy(h, t.target, t.directive)
+	if p.scope != "" {
+		t.announce(f.res.origin.name, p.scope)
+	}
+	if !storable(h, resp.StatusCode, p) || len(resp.Trailer) > 0 {
+		return nil, false
+	}
+	a := &answer{header: h, policy: p}
+	a.lines = storedLines(h, p.noCacheFields)
+	a.shape = t.shapeOf(resp, h, a.lines, p)
+	a.times = timesOf(h, resp.StatusCode, p, f.requested, f.received)
+	return a, true
+}
+
+// entry makes the entry of an answer with its body. body has the bytes, or
+// shared has if they belong to another version too.
+func (f *fill) entry(a *answer, body string, shared *string, confirmed bool) *entry {
+	t := f.t
+	e := newEntry(f.key, a.shape, f.header, a.lines, body, shared)
+	e.hash, e.stamp = f.hash, f.stamp
+	e.birth, e.lifetime, e.validated = a.times.birth, a.times.lifetime, f.received.UnixNano()
+	if a.times.guessed {
+		e.marks |= markGuessed
+	}
+	e.res = t.ledger.pinAgain(f.res)
+	if names, ok := sfStrings(a.header["Cache-Groups"]); ok && len(names) > 0 {
+		slices.Sort(names)
+		names = slices.Compact(names)
+		if e.rare == nil {
+			e.rare = &rare{}
+		}
+		for _, name := range names[:min(len(names), maxGroups)] {
+			e.rare.groups = append(e.rare.groups, t.ledger.pin(t.ledger.groupHash(f.res.origin.name, name), f.res.origin.name))
+		}
+		if len(names) > maxGroups {
+			e.marks |= markGroupLag // can't be told of what it isn't listed for
+		}
+	}
+	f.mark(e, confirmed)
+	return e
+}
+
+// maxGroups bounds the groups that one response may join (RFC 9875 section 2
+// asks for at least 32).
+const maxGroups = 128
+
+// mark decides what the answer is worth to others than who asked.
+func (f *fill) mark(e *entry, confirmed bool) {
+	t := f.t
+	p := &e.shape.policy
+	n := e.res.last.Load()
+	named := n != nil && n.expects() && n.query == e.query() && n.names(e)
+
+	// An owner whose reads lag: what was noticed shortly before may not be in
+	// the answer.
+	lag := p.lag * int64(time.Second)
+	settled := f.requested.UnixNano() - lag
+	if lag > 0 {
+		o := e.res.origin
+		if max(t.ledger.lastAt(e.res), o.at.Load(), t.ledger.allAt.Load()) > settled {
+			e.marks |= markLagging
+		}
+		for _, g := range e.groups() {
+			if t.ledger.lastAt(g) > settled {
+				e.marks |= markGroupLag
+			}
+		}
+	}
+	// An answer that an intermediary may have kept from before a notice. A
+	// 304 has confirmed a version that came after it.
+	if !f.asked && !confirmed {
+		if f.noticed() {
+			e.marks |= markLagging
+		}
+		for _, g := range e.groups() {
+			if g.noticed() {
+				e.marks |= markGroupLag
+			}
+		}
+	}
+	if s := e.shape.scope; s != nil {
+		since, ok := s.liveSince(f.stamp, t.nowNano())
+		if ok && (lag == 0 || since <= settled || named) {
+			e.marks |= markVouchable
+		}
+	}
+}
+
+// commit stores e, unless it came too late. It reports whether e is kept.
+func (f *fill) commit(e *entry) bool {
+	t := f.t
+	c := &t.store.shard(e.hash).counts
+	if t.standingOf(e) != current && !e.hasValidator() || !t.store.insert(e) {
+		c.rejected.Add(1)
+		t.store.drop(e)
+		return false
+	}
+	c.stored.Add(1)
+	return true
+}
+
+// freshen applies a 304 to cand (RFC 9111 section 4.3.4). It reports false if
+// the 304 is about another version, or says that nothing may be kept: then
+// e is nil or good for this answer only.
+func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
+	old := f.cand
+	if tag := resp.Header.Get("Etag"); tag != "" && opaqueTag(tag) != opaqueTag(old.etag()) && old.etag() != "" {
+		return nil, false
+	}
+	h := old.header()
+	for _, name := range resp.Header["Connection"] {
+		for _, drop := range fieldNames(name) {
+			delete(h, drop)
+		}
+	}
+	for name, values := range resp.Header {
+		if !hopByHop(name) && !describesBody(name) {
+			h[name] = values
+		}
+	}
+	if age, ok := resp.Header["Age"]; ok {
+		h["Age"] = age
+	}
+	merged := &http.Response{
+		Status: old.shape.statusLine, StatusCode: old.shape.status, Proto: old.shape.proto,
+		ProtoMajor: old.shape.major, ProtoMinor: old.shape.minor, Uncompressed: old.shape.uncompressed, Header: h,
+	}
+	a, keep := f.read(merged, h)
+	if !keep {
+		p := parsePolicy(h, f.t.target, f.t.directive)
+		a = &answer{header: h, policy: p, lines: storedLines(h, nil)}
+		a.shape = f.t.shapeOf(merged, h, a.lines, p)
+		a.times = timesOf(h, merged.StatusCode, p, f.requested, f.received)
+	}
+	var shared *string
+	if old.rare != nil {
+		shared = old.rare.body
+	}
+	e = f.entry(a, old.body(), shared, true)
+	e.typed.Store(old.typed.Load())
+	return e, keep
+}
+
+// describesBody lists the fields of a 304 that don't update what is stored:
+// they say how the body is laid out that we have.
+func describesBody(name string) bool {
+	switch name {
+	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Content-Digest", "Repr-Digest", "Etag":
+		return true
+	}
+	return false
+}
+
+// header rebuilds the stored header, without Age and Cache-Status.
+func (e *entry) header() http.Header {
+	h := make(http.Header, e.shape.names)
+	i := e.values()
+	for _, f := range e.shape.fields {
+		value := f.value
+		if f.own {
+			n, next := readLength(e.blob, i)
+			value, i = e.blob[next:next+n], next+n
+		}
+		h[f.name] = append(h[f.name], value)
+	}
+	return h
+}

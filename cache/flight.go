@@ -1,0 +1,383 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// finishTime is how long a body is still taken in after its last reader
+	// left.
+	finishTime = 10 * time.Second
+	// refreshTime bounds a background refresh.
+	refreshTime = 30 * time.Second
+	// maxRefreshes bounds the background refreshes at one time.
+	maxRefreshes = 64
+)
+
+// flight is a question under way, and who waits for the answer. Its first
+// reader, the leader, gets the body as it comes; the others wait until it is
+// stored. Nobody joins a flight that an invalidation has overtaken.
+//
+// A flight doesn't live in the context of a reader: a reader that is
+// cancelled leaves. When nobody is left the question is cancelled, unless the
+// body is already on its way into the store.
+type flight struct {
+	*fill
+	id      string // what it is joined by; empty if nobody may
+	out     *http.Request
+	cancel  context.CancelFunc
+	headed  chan struct{} // closed when the leader can go on
+	done    chan struct{} // closed when it is known what others get
+	ended   chan struct{} // closed when nothing runs any more
+	refresh bool
+
+	holders atomic.Int32 // who still needs the context: the run, the body
+	mu      sync.Mutex
+	readers int
+	led     bool // the leader is still there
+	landed  bool // the header is there
+	timer   *time.Timer
+
+	// Set before headed is closed:
+	resp  *http.Response // for the leader
+	spool *spool         // not nil if resp's body is being stored
+	err   error
+	// Set before done is closed:
+	entry  *entry
+	status int // what the origin answered; 304 if it confirmed
+}
+
+// fly starts a question. readers is 1 for a leader, 0 for a refresh.
+func (t *Transport) fly(a *ask, cand *entry, id string, readers int) *flight {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.req.Context()))
+	fl := &flight{
+		id: id, cancel: cancel, readers: readers, led: readers > 0, refresh: readers == 0,
+		headed: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	fl.fill, fl.out = t.newFill(ctx, a, cand)
+	fl.holders.Store(1)
+	if fl.refresh {
+		fl.timer = time.AfterFunc(refreshTime, cancel)
+	}
+	return fl
+}
+
+// launch runs the flight. It must be registered by then.
+func (fl *flight) launch() {
+	fl.t.flying.add(fl)
+	go func() {
+		defer fl.drop()
+		fl.run()
+	}()
+}
+
+// drop ends the flight when the last holder lets go.
+func (fl *flight) drop() {
+	if fl.holders.Add(-1) > 0 {
+		return
+	}
+	fl.mu.Lock()
+	if fl.timer != nil {
+		fl.timer.Stop()
+	}
+	fl.mu.Unlock()
+	fl.cancel()
+	fl.release()
+	fl.t.flying.remove(fl)
+	close(fl.ended)
+}
+
+func (fl *flight) run() {
+	t := fl.t
+	defer close(fl.done)
+	defer t.unregister(fl)
+	counts := &t.store.shard(fl.hash).counts
+	if fl.validates {
+		counts.validations.Add(1)
+	} else {
+		counts.misses.Add(1)
+	}
+	resp, err := t.next.RoundTrip(fl.out)
+	fl.received = t.now()
+	if err == nil && resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if err == nil && resp.StatusCode == http.StatusNotModified && fl.validates {
+		if fl.confirmed(resp) {
+			return
+		}
+		// Confirmed something else: ask again without a condition.
+		for _, name := range conditionalFields {
+			delete(fl.out.Header, name)
+		}
+		fl.requested = t.now()
+		resp, err = t.next.RoundTrip(fl.out)
+		fl.received = t.now()
+	}
+	if err != nil {
+		counts.errors.Add(1)
+		fl.err = err
+		t.unregister(fl)
+		fl.land(nil)
+		return
+	}
+	fl.status = resp.StatusCode
+	ans, ok := fl.read(resp, resp.Header)
+	if resp.ContentLength > t.maxEntry {
+		ok = false
+	}
+	if _, stale := t.staleOnError(fl.cand, nil, t.nowNano()); stale && serverError(resp.StatusCode) {
+		ok = false // the error mustn't take the place of what may stand in for it
+	}
+	if !ok {
+		fl.passed(resp)
+		return
+	}
+	t.solo.clear(fl.hash)
+	if !fl.lasting(ans) {
+		// Whoever comes now would have to ask himself.
+		t.unregister(fl)
+	}
+	fl.holders.Add(1)
+	fl.spool = newSpool(resp.Body, resp.ContentLength, t.maxEntry, fl.drop)
+	fl.land(resp)
+	if !fl.spool.fill(resp.ContentLength) {
+		if fl.spool.handed {
+			t.solo.set(fl.hash, t.nowNano())
+		}
+		return
+	}
+	// The reader may still read the buffer; the entry has its own copy.
+	e := fl.fill.entry(ans, string(fl.spool.buf), nil, false)
+	fl.store(e)
+	fl.entry = e
+}
+
+// lasting reports whether the answer will satisfy readers that come after it.
+func (fl *flight) lasting(a *answer) bool {
+	p := &a.policy
+	return !p.noCache && (a.times.lifetime > fl.received.UnixNano()-a.times.birth || p.scope != "")
+}
+
+// confirmed handles a 304 to our own condition.
+func (fl *flight) confirmed(resp *http.Response) bool {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, spoolChunk))
+	_ = resp.Body.Close()
+	e, keep := fl.freshen(resp)
+	if e == nil {
+		return false
+	}
+	fl.t.store.shard(fl.hash).counts.notModified.Add(1)
+	fl.status = http.StatusNotModified
+	if keep {
+		fl.store(e)
+	} else {
+		fl.t.store.remove(fl.cand)
+		fl.t.store.drop(e)
+	}
+	fl.entry = e
+	fl.land(nil)
+	return true
+}
+
+func (fl *flight) store(e *entry) {
+	if fl.commit(e) && fl.t.backing != nil {
+		fl.t.writeBacking(e)
+	}
+}
+
+// passed handles an answer that can't be stored: the leader gets it as it is.
+func (fl *flight) passed(resp *http.Response) {
+	t := fl.t
+	t.store.shard(fl.hash).counts.bypassed.Add(1)
+	if fl.cand != nil && resp.StatusCode < 500 && resp.StatusCode != http.StatusNotModified {
+		// Validation told that what we have isn't it any more.
+		t.store.remove(fl.cand)
+	}
+	if resp.StatusCode < 500 && resp.StatusCode != http.StatusNotModified {
+		t.solo.set(fl.hash, t.nowNano())
+	}
+	t.unregister(fl)
+	fl.holders.Add(1)
+	resp.Body = &passBody{ReadCloser: resp.Body, release: fl.drop}
+	fl.land(resp)
+}
+
+// land hands the header to the leader. If he is gone, nobody reads the body.
+func (fl *flight) land(resp *http.Response) {
+	fl.mu.Lock()
+	fl.landed = true
+	fl.resp = resp
+	orphan, last := !fl.led, fl.readers == 0
+	fl.mu.Unlock()
+	if orphan {
+		fl.discard()
+		if last && !fl.refresh {
+			fl.expire()
+		}
+	}
+	close(fl.headed)
+}
+
+// discard leaves the leader's response unread.
+func (fl *flight) discard() {
+	switch {
+	case fl.resp == nil:
+	case fl.spool != nil:
+		fl.spool.abandon()
+	default:
+		_ = fl.resp.Body.Close()
+	}
+}
+
+// expire gives what is left of the body a limited time.
+func (fl *flight) expire() {
+	if fl.t.flying.closed() {
+		fl.cancel()
+		return
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.timer == nil {
+		fl.timer = time.AfterFunc(finishTime, fl.cancel)
+	}
+}
+
+// abandonLead is called by a leader that doesn't wait for the header.
+func (fl *flight) abandonLead() {
+	fl.mu.Lock()
+	landed := fl.landed
+	fl.led = false
+	fl.mu.Unlock()
+	if landed {
+		fl.discard()
+	}
+	fl.leave()
+}
+
+// leave is called once by each reader.
+func (fl *flight) leave() {
+	// Nobody may join between the last one leaving and the cancel.
+	sh := fl.t.store.shard(fl.hash)
+	sh.mu.Lock()
+	fl.mu.Lock()
+	fl.readers--
+	last, landed := fl.readers == 0, fl.landed
+	if last && !landed && sh.flights[fl.id] == fl {
+		delete(sh.flights, fl.id)
+	}
+	fl.mu.Unlock()
+	sh.mu.Unlock()
+	switch {
+	case !last:
+	case !landed:
+		fl.cancel()
+	default:
+		fl.expire()
+	}
+}
+
+// unregister keeps further readers from joining.
+func (t *Transport) unregister(fl *flight) {
+	if fl.id == "" {
+		return
+	}
+	sh := t.store.shard(fl.hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.flights[fl.id] == fl {
+		delete(sh.flights, fl.id)
+	}
+}
+
+// passBody is the body of an answer that isn't stored.
+type passBody struct {
+	io.ReadCloser
+	once    sync.Once
+	release func()
+}
+
+func (b *passBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.once.Do(b.release)
+	}
+	return n, err
+}
+
+func (b *passBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(b.release)
+	return err
+}
+
+// flying is the set of flights, for Close.
+type flying struct {
+	mu     sync.Mutex
+	set    map[*flight]struct{}
+	closes bool
+	idle   int // refreshes under way
+}
+
+func (f *flying) add(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.set == nil {
+		f.set = make(map[*flight]struct{})
+	}
+	f.set[fl] = struct{}{}
+}
+
+func (f *flying) remove(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.set, fl)
+	if fl.refresh {
+		f.idle--
+	}
+}
+
+func (f *flying) closed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closes
+}
+
+// mayRefresh takes a place for a background refresh.
+func (f *flying) mayRefresh() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closes || f.idle >= maxRefreshes {
+		return false
+	}
+	f.idle++
+	return true
+}
+
+// unuse gives a place for a refresh back.
+func (f *flying) unuse() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.idle--
+}
+
+// close cancels the flights that no reader waits for and returns them.
+func (f *flying) close() (ending []*flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closes = true
+	for fl := range f.set {
+		fl.mu.Lock()
+		if fl.readers == 0 {
+			fl.cancel()
+			ending = append(ending, fl)
+		}
+		fl.mu.Unlock()
+	}
+	return ending
+}
