@@ -1,1 +1,48 @@
+// Package resn keeps HTTP caches coherent by notices: the owner of a resource
+// announces on a bus that it changed, never what it became (Representational
+// State Notification).
+//
+// A reader needs one call. The client that it gets caches what it may, and
+// subscribes by itself to the topics that responses name:
+//
+//	client, err := resn.NewClient(b, nil)
+//	…
+//	resp, err := client.HTTP().Get("https://api.example/restaurants/203")
+//
+// An owner says in its responses which topic announces their changes, by
+// [Stamp] or by hand:
+//
+//	Cache-Control: max-age=5, resn="restaurants"
+//
+// and appends a notice to the outbox in the transaction that makes the change:
+//
+//	notice := resn.Event{Topic: "restaurants", Type: resn.Update, Href: href, ETag: etag}
+//	err := box.Append(ctx, tx, notice.Topic, notice.CloudEvent("/restaurants"))
+//
+// The relay of package outbox numbers and publishes it; have it write
+// watermarks with [Watermark.CloudEvent]. An owner without a database uses a
+// [Publisher], which promises less.
+//
+// # What is promised
+//
+// While a topic is live, its entries are reused without asking, whatever their
+// max-age. After a notice no read returns the old representation. When notices
+// may have been missed (a hole in the numbers, a new epoch, silence for longer
+// than the lease, a lost connection) entries fall back to their ordinary HTTP
+// freshness or are revalidated; nothing is flushed. A vouched answer is
+// therefore never older than the lease plus the tolerance for the owner's
+// clock. [Listener.Topics] states the bound of the moment.
+//
+// The protocol is written down, for other languages too, in PROTOCOL.md.
+//
+// # Trust
+//
+// What comes over the bus can make a cache ask more often, not less: a notice
+// touches only entries of its href's origin, a watermark vouches only for
+// entries whose own response named the topic. Who may publish a topic is for
+// the bus's access control to say.
+//
+// # Shutdown
+//
+// Close the client before the bus.
 package resn

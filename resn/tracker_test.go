@@ -1,0 +1,114 @@
+package resn
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// told is what a test looks at in a verdict: vouch as time from now.
+type told struct {
+	Reset, Suspend, Apply, ETag bool
+	Vouch                       time.Duration
+}
+
+func TestTracker(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	notice := func(epoch string, seq uint64, at time.Time) func(*tracker) verdict {
+		return func(k *tracker) verdict { return k.notice(epoch, seq, at) }
+	}
+	mark := func(epoch string, seq uint64, at time.Time) func(*tracker) verdict {
+		return func(k *tracker) verdict {
+			return k.watermark(Watermark{Topic: "t", Epoch: epoch, Seq: seq, Time: at}, now)
+		}
+	}
+	garbage := func(epoch string, seq uint64) func(*tracker) verdict {
+		return func(k *tracker) verdict { return k.unreadable(epoch, seq) }
+	}
+	const lease = 2 * time.Second
+	reset := told{Reset: true, Suspend: true}
+	applied := told{Apply: true, ETag: true}
+
+	tests := []struct {
+		rule  string
+		steps []func(*tracker) verdict
+		want  told // of the last step
+	}{
+		{"the first watermark vouches from its own time on",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second))},
+			told{Vouch: lease - time.Second}},
+		{"the next number is applied",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("e", 8, now)}, applied},
+		{"a watermark with the last number goes on vouching",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), notice("e", 8, now), mark("e", 8, now)},
+			told{Vouch: lease}},
+		{"a hole before a notice resets, and the notice is applied",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("e", 9, now)},
+			told{Reset: true, Suspend: true, Apply: true, ETag: true}},
+		{"a hole before a watermark resets, and it vouches for what comes after",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), mark("e", 9, now)},
+			told{Reset: true, Suspend: true, Vouch: lease}},
+		{"a repeat of what was seen does nothing",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("e", 8, now), notice("e", 9, now), notice("e", 8, now)},
+			told{}},
+		{"a late notice out of a hole is applied, its ETag isn't believed",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("e", 9, now), notice("e", 8, now)},
+			told{Apply: true}},
+		{"a number from before the subscription is applied, its ETag isn't believed",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("e", 7, now)},
+			told{Apply: true}},
+		{"a new epoch in a notice resets",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), notice("f", 1, now)},
+			told{Reset: true, Suspend: true, Apply: true, ETag: true}},
+		{"a new epoch in a watermark resets and vouches",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), mark("f", 7, now)},
+			told{Reset: true, Suspend: true, Vouch: lease}},
+		{"a notice repeated from an ended epoch doesn't bring it back",
+			[]func(*tracker) verdict{mark("f", 1, now), notice("e", 9, ago(time.Second))},
+			told{Apply: true}},
+		{"a watermark repeated from an ended epoch does nothing",
+			[]func(*tracker) verdict{mark("f", 1, now), mark("e", 9, ago(time.Second))},
+			told{}},
+		{"numbers that go backwards in newer watermarks reset",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), mark("e", 3, now)},
+			told{Reset: true, Suspend: true, Vouch: lease}},
+		{"an older watermark delivered again does nothing",
+			[]func(*tracker) verdict{mark("e", 7, ago(time.Second)), notice("e", 8, now), mark("e", 7, ago(time.Second))},
+			told{}},
+		{"a watermark from the future isn't believed",
+			[]func(*tracker) verdict{mark("e", 7, now), mark("e", 7, now.Add(501*time.Millisecond))},
+			told{Suspend: true}},
+		{"a clock that is ahead within tolerance is believed",
+			[]func(*tracker) verdict{mark("e", 7, now.Add(500*time.Millisecond))},
+			told{Vouch: lease + 500*time.Millisecond}},
+		{"a watermark that was under way for longer than the lease vouches for nothing",
+			[]func(*tracker) verdict{mark("e", 7, ago(lease))},
+			told{}},
+		{"a notice without number is applied and counts for nothing",
+			[]func(*tracker) verdict{mark("e", 7, now), notice("", 0, now), notice("e", 8, now)}, applied},
+		{"a next notice that can't be read is a loss",
+			[]func(*tracker) verdict{mark("e", 7, now), garbage("e", 8)}, reset},
+		{"noise without number is no loss",
+			[]func(*tracker) verdict{mark("e", 7, now), garbage("", 0)}, told{}},
+		{"after a lost one the numbers go on",
+			[]func(*tracker) verdict{mark("e", 7, now), garbage("e", 8), notice("e", 9, now)}, applied},
+	}
+	for _, tt := range tests {
+		t.Run(tt.rule, func(t *testing.T) {
+			k := &tracker{lease: lease, tolerance: 500 * time.Millisecond}
+			var v verdict
+			for _, step := range tt.steps {
+				v = step(k)
+			}
+			got := told{Reset: v.reset, Suspend: v.suspend, Apply: v.apply, ETag: v.etag}
+			if !v.vouch.IsZero() {
+				got.Vouch = v.vouch.Sub(now)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("rule broken: %s (-want +got):\n%s", tt.rule, diff)
+			}
+		})
+	}
+}
