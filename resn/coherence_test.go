@@ -85,39 +85,40 @@ type system struct {
 	client *resn.Client
 }
 
-// start runs test against a system whose topic is live, in a synctest bubble.
-func start(t *testing.T, test func(t *testing.T, s *system)) {
+// start returns a system whose topic is live. The test runs in a synctest
+// bubble.
+func start(t *testing.T) *system {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		s := &system{owner: &owner{version: 1}, bus: membus.New(nil)}
-		var err error
-		if s.client, err = resn.NewClient(s.bus, &resn.ClientOptions{Transport: s.owner}); err != nil {
-			t.Fatal(err)
-		}
-		if err = s.client.Listen(t.Context(), "restaurants"); err != nil {
-			t.Fatal(err)
-		}
-		if s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if state := s.client.Topics()[0]; !state.Live {
-			t.Fatalf("the topic isn't live after its first watermark: %+v", state)
-		}
-		test(t, s)
-		ctx := context.WithoutCancel(t.Context())
+	s := &system{owner: &owner{version: 1}, bus: membus.New(nil)}
+	var err error
+	if s.client, err = resn.NewClient(s.bus, &resn.ClientOptions{Transport: s.owner}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	if err = s.client.Listen(t.Context(), "restaurants"); err != nil {
+		t.Fatal(err)
+	}
+	if s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	if state := s.client.Topics()[0]; !state.Live {
+		t.Fatalf("the topic isn't live after its first watermark: %+v", state)
+	}
+	return s
+}
+
+func (s *system) stop() {
+	ctx := context.Background()  // the test's has ended
+	if s.pub != nil {
 		_ = s.pub.Close(ctx)
-		if err := s.client.Close(ctx); err != nil {
-			t.Errorf("close the client: %v", err)
-		}
-		if err := s.bus.Shutdown(ctx); err != nil {
-			t.Errorf("shut the bus down: %v", err)
-		}
-	})
+	}
+	_ = s.client.Close(ctx)
+	_ = s.bus.Shutdown(ctx)
 }
 
 // read reads the resource and returns its body and the Cache-Status.
-func (s *system) read(t *testing.T, ctx context.Context) (body, status string) {
+func (s *system) read(ctx context.Context, t *testing.T) (body, status string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, href, nil)
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *system) read(t *testing.T, ctx context.Context) (body, status string) {
 
 func (s *system) want(t *testing.T, body string, requests int, rule string) {
 	t.Helper()
-	got, status := s.read(t, t.Context())
+	got, status := s.read(t.Context(), t)
 	if got != body {
 		t.Errorf("%s: read %q, want %q (Cache-Status %q)", rule, got, body, status)
 	}
@@ -148,7 +149,8 @@ func (s *system) want(t *testing.T, body string, requests int, rule string) {
 }
 
 func TestG1NoStaleHitAfterANotice(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
 		time.Sleep(time.Minute)
 		s.want(t, "version 1", 1, "while the topic is live an entry is reused beyond its max-age")
@@ -162,12 +164,13 @@ func TestG1NoStaleHitAfterANotice(t *testing.T) {
 }
 
 func TestG2AFillNeverOutlivesANotice(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		hold, took := make(chan struct{}), make(chan struct{})
 		s.owner.hold, s.owner.took = hold, took
 		var first sync.WaitGroup
 		first.Go(func() {
-			if body, _ := s.read(t, t.Context()); body != "version 1" {
+			if body, _ := s.read(t.Context(), t); body != "version 1" {
 				t.Errorf("the reader from before the change got %q", body)
 			}
 		})
@@ -187,7 +190,8 @@ func TestG2AFillNeverOutlivesANotice(t *testing.T) {
 }
 
 func TestG3SilenceEndsTheVouching(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
 		time.Sleep(10 * time.Second)
 		if err := s.pub.Close(t.Context()); err != nil { // no more watermarks, no word of goodbye
@@ -205,7 +209,8 @@ func TestG3SilenceEndsTheVouching(t *testing.T) {
 }
 
 func TestG3AHoleEndsTheVouchingAtOnceWithoutAFlush(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
 		time.Sleep(10 * time.Second)
 		state := s.client.Topics()[0]
@@ -227,7 +232,8 @@ func TestG3AHoleEndsTheVouchingAtOnceWithoutAFlush(t *testing.T) {
 }
 
 func TestG3VouchingComesBackByRevalidation(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
 		if err := s.pub.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -246,7 +252,8 @@ func TestG3VouchingComesBackByRevalidation(t *testing.T) {
 }
 
 func TestG5OneQuestion(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		hold, took := make(chan struct{}), make(chan struct{}, 100)
 		s.owner.hold, s.owner.took = hold, took
 		ctx, cancel := context.WithCancel(t.Context())
@@ -262,7 +269,7 @@ func TestG5OneQuestion(t *testing.T) {
 		<-took
 		for range 99 {
 			readers.Go(func() {
-				if body, status := s.read(t, t.Context()); body != "version 1" {
+				if body, status := s.read(t.Context(), t); body != "version 1" {
 					t.Errorf("a reader got %q (Cache-Status %q)", body, status)
 				}
 			})
@@ -279,7 +286,8 @@ func TestG5OneQuestion(t *testing.T) {
 }
 
 func TestG6OwnWrites(t *testing.T) {
-	start(t, func(t *testing.T, s *system) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, href, strings.NewReader("new"))
 		if err != nil {
@@ -302,6 +310,7 @@ func TestTopicsAreSubscribedToByThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(s.stop)
 		s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -316,9 +325,5 @@ func TestTopicsAreSubscribedToByThemselves(t *testing.T) {
 		s.want(t, "version 1", 2, "what was fetched before the topic was live is asked about once more")
 		time.Sleep(time.Minute)
 		s.want(t, "version 1", 2, "and is vouched for from then on")
-		ctx := context.WithoutCancel(t.Context())
-		_ = s.pub.Close(ctx)
-		_ = s.client.Close(ctx)
-		_ = s.bus.Shutdown(ctx)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -151,14 +152,14 @@ func (o *origin) count(ctx context.Context, f func() (*http.Response, error)) (*
 		answer = resp
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return resp, &callerGone{err}
+			return resp, &callerGoneError{err}
 		case err == nil && resp.StatusCode >= http.StatusInternalServerError:
 			return resp, errServer
 		}
 		return resp, err
 	})
 	switch e := err.(type) { //nolint:errorlint // exactly what f returned above
-	case *callerGone:
+	case *callerGoneError:
 		return nil, e.error
 	case serverError:
 		return answer, nil
@@ -215,7 +216,7 @@ func (g *Guard) wait(n int, resp *http.Response) (time.Duration, bool) {
 	if resp == nil || resp.Header.Get("Retry-After") == "" {
 		wait -= spread // what the origin asked for is the least, ours the most
 	}
-	return wait + rand.N(spread+1), true //nolint:gosec // jitter needs no secret
+	return wait + rand.N(spread+1), true
 }
 
 // origin returns the account of the origin of u.
@@ -233,9 +234,7 @@ func (g *Guard) origin(u *url.URL) *origin {
 		return g.rest
 	}
 	grown := make(map[string]*origin, len(old)+1)
-	for host, o := range old {
-		grown[host] = o
-	}
+	maps.Copy(grown, old)
 	o := g.newOrigin(u.Host)
 	grown[u.Host] = o
 	g.origins.Store(&grown)
@@ -243,6 +242,7 @@ func (g *Guard) origin(u *url.URL) *origin {
 }
 
 func (g *Guard) newOrigin(name string) *origin {
+	//nolint:bodyclose // the type is named, nothing is opened
 	o := &origin{breaker: gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
 		Name:    name,
 		Timeout: g.opts.OpenFor,
@@ -250,7 +250,7 @@ func (g *Guard) newOrigin(name string) *origin {
 			return int64(c.ConsecutiveFailures) >= int64(g.opts.Failures)
 		},
 		IsExcluded: func(err error) bool {
-			_, gone := err.(*callerGone) //nolint:errorlint // exactly what count returned
+			_, gone := err.(*callerGoneError) //nolint:errorlint // exactly what count returned
 			return gone
 		},
 	})}
@@ -274,9 +274,9 @@ func (o *origin) spend() bool {
 	return false
 }
 
-// callerGone marks an error that the caller's own end caused: it says nothing
+// callerGoneError marks an error that the caller's own end caused: it says nothing
 // about the origin.
-type callerGone struct{ error }
+type callerGoneError struct{ error }
 
 // serverError stands for an answer that counts as a failure.
 type serverError struct{}

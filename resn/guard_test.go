@@ -13,9 +13,22 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
+// answer is what an origin does with a request.
+type answer struct {
+	status     int
+	retryAfter string
+	err        error
+}
+
+var (
+	fine        = answer{status: http.StatusOK}
+	unavailable = answer{status: http.StatusServiceUnavailable}
+	breaks      = answer{err: errors.New("connection reset")}
+)
+
 // script answers requests one after another; the last answer repeats.
 type script struct {
-	answers []func() (*http.Response, error)
+	answers []answer
 	bodies  []string
 	calls   int
 }
@@ -29,22 +42,17 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 		s.bodies = append(s.bodies, string(b))
 		_ = req.Body.Close()
 	}
-	i := min(s.calls, len(s.answers)-1)
+	a := s.answers[min(s.calls, len(s.answers)-1)]
 	s.calls++
-	return s.answers[i]()
-}
-
-func status(code int, header ...string) func() (*http.Response, error) {
-	return func() (*http.Response, error) {
-		h := http.Header{}
-		for i := 0; i < len(header); i += 2 {
-			h.Set(header[i], header[i+1])
-		}
-		return &http.Response{StatusCode: code, Header: h, Body: io.NopCloser(strings.NewReader("x"))}, nil
+	if a.err != nil {
+		return nil, a.err
 	}
+	h := http.Header{}
+	if a.retryAfter != "" {
+		h.Set("Retry-After", a.retryAfter)
+	}
+	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(strings.NewReader("x"))}, nil
 }
-
-func breaks() (*http.Response, error) { return nil, errors.New("connection reset") }
 
 func send(t *testing.T, rt http.RoundTripper, method, body string) (int, error) {
 	t.Helper()
@@ -68,19 +76,19 @@ func TestGuardRepeatsWhatMayBeRepeated(t *testing.T) {
 	for _, tt := range []struct {
 		rule         string
 		method, body string
-		answers      []func() (*http.Response, error)
+		answers      []answer
 		want, calls  int
 	}{
-		{"a GET is repeated after a connection error", "GET", "", []func() (*http.Response, error){breaks, status(200)}, 200, 2},
-		{"a GET is repeated after 503", "GET", "", []func() (*http.Response, error){status(503), status(503), status(200)}, 200, 3},
-		{"repeats end, and the caller gets the last answer", "GET", "", []func() (*http.Response, error){status(503)}, 503, 3},
-		{"a PUT is repeated with its body", "PUT", "new", []func() (*http.Response, error){breaks, status(204)}, 204, 2},
-		{"a POST is never repeated", "POST", "new", []func() (*http.Response, error){status(503), status(200)}, 503, 1},
-		{"a PATCH is never repeated", "PATCH", "new", []func() (*http.Response, error){status(503), status(200)}, 503, 1},
-		{"404 is an answer", "GET", "", []func() (*http.Response, error){status(404), status(200)}, 404, 1},
-		{"501 stays 501", "GET", "", []func() (*http.Response, error){status(501), status(200)}, 501, 1},
-		{"429 is repeated after what it asks for", "GET", "", []func() (*http.Response, error){status(429, "Retry-After", "1"), status(200)}, 200, 2},
-		{"more patience than MaxWait isn't spent", "GET", "", []func() (*http.Response, error){status(503, "Retry-After", "60"), status(200)}, 503, 1},
+		{"a GET is repeated after a connection error", "GET", "", []answer{breaks, fine}, 200, 2},
+		{"a GET is repeated after 503", "GET", "", []answer{unavailable, unavailable, fine}, 200, 3},
+		{"repeats end, and the caller gets the last answer", "GET", "", []answer{unavailable}, 503, 3},
+		{"a PUT is repeated with its body", "PUT", "new", []answer{breaks, {status: 204}}, 204, 2},
+		{"a POST is never repeated", "POST", "new", []answer{unavailable, fine}, 503, 1},
+		{"a PATCH is never repeated", "PATCH", "new", []answer{unavailable, fine}, 503, 1},
+		{"404 is an answer", "GET", "", []answer{{status: 404}, fine}, 404, 1},
+		{"501 stays 501", "GET", "", []answer{{status: 501}, fine}, 501, 1},
+		{"429 is repeated after what it asks for", "GET", "", []answer{{status: 429, retryAfter: "1"}, fine}, 200, 2},
+		{"more patience than MaxWait isn't spent", "GET", "", []answer{{status: 503, retryAfter: "60"}, fine}, 503, 1},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -105,7 +113,7 @@ func TestGuardRepeatsWhatMayBeRepeated(t *testing.T) {
 
 func TestGuardLeavesAFailingOriginAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []func() (*http.Response, error){breaks}}
+		s := &script{answers: []answer{breaks}}
 		g := NewGuard(s, &GuardOptions{Retries: -1})
 		for range 5 {
 			if _, err := send(t, g, "GET", ""); err == nil || errors.Is(err, gobreaker.ErrOpenState) {
@@ -120,7 +128,7 @@ func TestGuardLeavesAFailingOriginAlone(t *testing.T) {
 			t.Errorf("the error doesn't say which origin is left alone: %v", err)
 		}
 		time.Sleep(5*time.Second + time.Millisecond)
-		s.answers = []func() (*http.Response, error){status(200)}
+		s.answers = []answer{fine}
 		if code, err := send(t, g, "GET", ""); err != nil || code != 200 {
 			t.Fatalf("after OpenFor one request should try: %d, %v", code, err)
 		}
@@ -133,7 +141,7 @@ func TestGuardLeavesAFailingOriginAlone(t *testing.T) {
 func TestGuardForgetsFailuresThatASuccessInterrupts(t *testing.T) {
 	s := &script{}
 	for range 12 { // never five in a row
-		s.answers = append(s.answers, breaks, breaks, breaks, breaks, status(200))
+		s.answers = append(s.answers, breaks, breaks, breaks, breaks, fine)
 	}
 	g := NewGuard(s, &GuardOptions{Retries: -1})
 	for i := range len(s.answers) {
@@ -146,7 +154,7 @@ func TestGuardForgetsFailuresThatASuccessInterrupts(t *testing.T) {
 func TestGuardDoesNotCountTheCallersEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := &script{answers: []func() (*http.Response, error){func() (*http.Response, error) { return nil, context.Canceled }}}
+	s := &script{answers: []answer{{err: context.Canceled}}}
 	g := NewGuard(s, nil)
 	for range 20 {
 		req, _ := http.NewRequestWithContext(ctx, "GET", "http://owner.example/", nil)
@@ -158,7 +166,7 @@ func TestGuardDoesNotCountTheCallersEnd(t *testing.T) {
 			t.Fatalf("a cancelled request gave %v", err)
 		}
 	}
-	s.answers = []func() (*http.Response, error){status(200)}
+	s.answers = []answer{fine}
 	if code, err := send(t, g, "GET", ""); err != nil || code != 200 {
 		t.Errorf("cancelled requests opened the circuit: %d, %v", code, err)
 	}
@@ -166,7 +174,7 @@ func TestGuardDoesNotCountTheCallersEnd(t *testing.T) {
 
 func TestGuardBudgetsRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []func() (*http.Response, error){status(503)}}
+		s := &script{answers: []answer{unavailable}}
 		g := NewGuard(s, &GuardOptions{Failures: 1 << 30})
 		for range 100 {
 			if _, err := send(t, g, "GET", ""); err != nil {
@@ -187,7 +195,7 @@ func TestGuardCostsNothingOnSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := testing.AllocsPerRun(1000, func() {
-		if _, err := g.RoundTrip(req); err != nil { //nolint:bodyclose // http.NoBody
+		if _, err := g.RoundTrip(req); err != nil { //nolint:bodyclose // it is http.NoBody
 			t.Fatal(err)
 		}
 	})
@@ -208,7 +216,7 @@ func BenchmarkGuard(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := g.RoundTrip(req); err != nil { //nolint:bodyclose // http.NoBody
+		if _, err := g.RoundTrip(req); err != nil { //nolint:bodyclose // it is http.NoBody
 			b.Fatal(err)
 		}
 	}
