@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -60,9 +61,9 @@ func (w *Workspace) Needs(m *Module) ([]*Module, error) {
 		return nil, err
 	}
 	wanted := map[*Module]bool{m: true}
-	for i := len(ordered) - 1; i >= 0; i-- {
-		if wanted[ordered[i]] {
-			for _, s := range w.Siblings(ordered[i]) {
+	for _, o := range slices.Backward(ordered) {
+		if wanted[o] {
+			for _, s := range w.Siblings(o) {
 				wanted[s] = true
 			}
 		}

@@ -130,7 +130,7 @@ func open(ctx context.Context, c call, f interface{ Parse([]string) error }) (*r
 	if err := f.Parse(c.args); err != nil {
 		return nil, errors.Join(err, errUsage)
 	}
-	return release.Open(ctx, c.dir)
+	return release.Open(ctx, ".")
 }
 
 func dash(s string) string {

@@ -29,7 +29,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], ".", os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -46,14 +46,14 @@ func main() {
 // errUsage is wrapped by every error about the command line itself.
 var errUsage = errors.New("see `go doc ./tools/cmd/release`")
 
-// run carries out one subcommand in the workspace that dir belongs to.
-func run(ctx context.Context, args []string, dir string, out, progress io.Writer) error {
+// run carries out one subcommand in the workspace that it is called in.
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if len(args) == 0 {
 		return fmt.Errorf("a subcommand is missing: %s; %w", strings.Join(names(), ", "), errUsage)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
-			return c.run(ctx, call{args: args[1:], dir: dir, out: out, progress: progress})
+			return c.run(ctx, call{args: args[1:], out: out, progress: progress})
 		}
 	}
 	return fmt.Errorf("unknown subcommand %q, there are %s; %w", args[0], strings.Join(names(), ", "), errUsage)
@@ -62,7 +62,6 @@ func run(ctx context.Context, args []string, dir string, out, progress io.Writer
 // call is one invocation of a subcommand.
 type call struct {
 	args          []string
-	dir           string
 	out, progress io.Writer
 }
 

@@ -11,11 +11,11 @@ import (
 
 func TestWrongCalls(t *testing.T) {
 	for _, args := range [][]string{nil, {"ship"}, {"plan", "-nosuchflag"}} {
-		if err := run(t.Context(), args, ".", io.Discard, io.Discard); !errors.Is(err, errUsage) {
+		if err := run(t.Context(), args, io.Discard, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("release %s returned %v: a wrong call is told apart, for exit code 2", strings.Join(args, " "), err)
 		}
 	}
-	if err := run(t.Context(), []string{"plan", "-h"}, ".", io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
+	if err := run(t.Context(), []string{"plan", "-h"}, io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("release plan -h returned %v", err)
 	}
 }
@@ -24,7 +24,7 @@ func TestWrongCalls(t *testing.T) {
 // line, and those that are never released have none.
 func TestPlanOfThisTree(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"plan"}, ".", &out, io.Discard); err != nil {
+	if err := run(t.Context(), []string{"plan"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	for _, module := range []string{"bus ", "cache ", "hal ", "resn ", "reference-services "} {
