@@ -1,0 +1,154 @@
+package hal_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/goswale/swale/hal"
+)
+
+func seeds(f *testing.F) {
+	f.Helper()
+	files, err := filepath.Glob("testdata/interop/*.json")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no interop documents", err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	seeds(f)
+	f.Add([]byte(`{"_embedded":{"item":{"_embedded":{"item":{"_links":{"self":["x"]}}}}}}`))
+	type node struct {
+		Links    restaurantLinks   `json:"_links"`
+		Embedded map[string][]node `json:"_embedded"`
+		Name     string            `json:"name"`
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var declared node
+		err := hal.Unmarshal(data, &declared)
+		if err == nil {
+			out, err := hal.Marshal(declared)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var again node
+			if err := hal.Unmarshal(out, &again); err != nil {
+				t.Fatalf("what was written can't be read: %s: %v", out, err)
+			}
+			twice, err := hal.Marshal(again)
+			if err != nil || string(twice) != string(out) {
+				t.Fatalf("written again it is another: %s, %s, %v", out, twice, err)
+			}
+		}
+		var dynamic struct {
+			Links hal.Links `json:"_links"`
+		}
+		if json.Unmarshal(data, &dynamic) == nil {
+			l := dynamic.Links
+			for rel := range l.Relations() {
+				l.Find(rel)
+				l.Compact(l.Expand(rel))
+			}
+			l.Add("x", hal.To("/x"))
+			l.Delete("x")
+			out, err := hal.Marshal(l)
+			if err != nil || !json.Valid(out) {
+				t.Fatalf("%s, %v", out, err)
+			}
+		}
+		var p hal.Problem
+		_ = json.Unmarshal(data, &p)
+		_ = p.Error()
+		var forms hal.Templates
+		_ = json.Unmarshal(data, &forms)
+		for i := range forms {
+			forms[i].Validate(data)
+		}
+	})
+}
+
+func FuzzLinkHeader(f *testing.F) {
+	f.Add(`</a>; rel="next prev"; title*=UTF-8'en'%e2%82%ac; title="x\"y", <b>;rel=up;anchor="#x"`)
+	f.Add(`<a>;;;rel`)
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, l := range hal.ParseLinkHeader([]string{value}) {
+			if l.Anchor != "" || strings.ContainsAny(l.Link.Href, "<> \r\n") {
+				continue
+			}
+			back := hal.ParseLinkHeader([]string{hal.FormatLinkHeader(l.Rel, l.Link)})
+			want := []hal.HeaderLink{l}
+			if strings.ToValidUTF8(value, "") != value {
+				continue
+			}
+			if diff := cmp.Diff(want, back); diff != "" {
+				t.Fatalf("%q: %s", value, diff)
+			}
+		}
+	})
+}
+
+func FuzzCuries(f *testing.F) {
+	f.Add("acme", "https://docs.example/{rel}/x", "widgets")
+	f.Add("a", "{rel}", ":")
+	f.Fuzz(func(t *testing.T, name, template, reference string) {
+		var l hal.Links
+		l.SetAll("curies", hal.Curie(name, template))
+		rel := name + ":" + reference
+		full := l.Expand(rel)
+		if full == rel || strings.Contains(name, ":") || strings.ToValidUTF8(name+template+reference, "") != name+template+reference {
+			return
+		}
+		l.Set(rel, hal.To("/found"))
+		if got := l.Find(full); reference != "" && rel != "curies" && full != "curies" && len(got) != 1 {
+			t.Fatalf("%q isn't found as %q", rel, full)
+		}
+	})
+}
+
+// Time must grow with the text, not with its square.
+func TestHostileDocumentsTakeLinearTime(t *testing.T) {
+	n := 200_000
+	many := make([]string, n/10)
+	for i := range many {
+		many[i] = `"r` + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + `":{"href":"/x"}`
+	}
+	for name, doc := range map[string]string{
+		"backslashes": `{"_links":{"self":{"href":"` + strings.Repeat(`\\`, n) + `"}}}`,
+		"quotes":      `{"_links":{"self":{"href":"` + strings.Repeat(`\"`, n) + `"}}}`,
+		"relations":   `{"_links":{` + strings.Join(many, ",") + `}}`,
+		"one wrong":   `{"_links":{"tag":{"href":"/x"}},"x":[` + strings.Repeat(`{},`, n) + `{}]}`,
+		"nested":      `{"_links":{"tag":{"href":"/x"}},"x":` + strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000) + `}`,
+		"links":       `{"_links":{"tag":[` + strings.Repeat(`{"href":"/x"},`, n/10) + `{"href":"/x"}],"self":[]}}`,
+	} {
+		start := time.Now()
+		var v restaurant
+		_ = hal.Unmarshal([]byte(doc), &v)
+		var dynamic struct {
+			Links hal.Links `json:"_links"`
+		}
+		_ = hal.Unmarshal([]byte(doc), &dynamic)
+		dynamic.Links.Len()
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: %v for %d bytes", name, took, len(doc))
+		}
+	}
+	header := strings.Repeat(`<a>;x="\\`, n/10)
+	start := time.Now()
+	hal.ParseLinkHeader([]string{header, strings.Repeat("<", n), strings.Repeat(";", n), "<a>" + strings.Repeat(";a", n)})
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Link: %v", took)
+	}
+}
