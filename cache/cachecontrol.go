@@ -169,19 +169,18 @@ func parseWishes(h http.Header) wishes {
 // deltaSeconds reads a non-negative number of seconds. What isn't one counts
 // as zero: a lifetime nobody can read is over.
 func deltaSeconds(s string) int64 {
-	var n int64
-	if s == "" {
-		return 0
-	}
+	n, _ := delta(s)
+	return n
+}
+
+func delta(s string) (n int64, ok bool) {
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
-			return 0
+			return 0, false
 		}
-		if n = n*10 + int64(s[i]-'0'); n > maxDelta {
-			n = maxDelta
-		}
+		n = min(n*10+int64(s[i]-'0'), maxDelta)
 	}
-	return n
+	return n, s != ""
 }
 
 // eachDirective calls f with every directive of a Cache-Control field: the

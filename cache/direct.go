@@ -61,14 +61,12 @@ func (f *fill) headFreshens(resp *http.Response) {
 		}
 	}
 	e, keep := f.freshen(resp)
-	switch {
-	case e == nil:
-	case keep:
+	if keep {
 		f.commit(e)
-	default:
-		f.t.store.remove(f.cand)
-		f.t.store.drop(e)
+		return
 	}
+	f.t.store.remove(f.cand)
+	f.t.store.drop(e)
 }
 
 // bypass sends what this cache doesn't handle.

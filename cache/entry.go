@@ -92,7 +92,7 @@ func newEntry(key string, sh *shape, reqHeader http.Header, lines []shapeField, 
 			b.WriteByte(0)
 			continue
 		}
-		selector := appendSelector(buf[:0], v)
+		selector := appendSelector(buf[:0], name, v)
 		writeLength(&b, len(selector)+1)
 		b.Write(selector)
 	}
@@ -187,7 +187,7 @@ func (e *entry) matches(h http.Header) bool {
 	for _, name := range e.shape.vary {
 		n, next := readLength(e.blob, i)
 		i = next + max(n-1, 0)
-		if !selectorEqual(e.blob[next:i], n > 0, h[name]) {
+		if !selectorEqual(e.blob[next:i], n > 0, name, h[name]) {
 			return false
 		}
 	}

@@ -190,13 +190,16 @@ func (f *fill) commit(e *entry) bool {
 }
 
 // freshen applies a 304 to cand (RFC 9111 section 4.3.4). It reports false if
-// the 304 is about another version, or says that nothing may be kept: then
-// e is nil or good for this answer only.
+// the 304 says that nothing may be kept any more: then e is good for this
+// answer only.
+//
+// The condition named one version, so a 304 confirms it whatever ETag it
+// carries itself. But an origin that contradicts itself isn't good enough to
+// be vouched for.
 func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 	old := f.cand
-	if tag := resp.Header.Get("Etag"); tag != "" && opaqueTag(tag) != opaqueTag(old.etag()) && old.etag() != "" {
-		return nil, false
-	}
+	tag := resp.Header.Get("Etag")
+	contradicts := tag != "" && old.etag() != "" && opaqueTag(tag) != opaqueTag(old.etag())
 	h := old.header()
 	for _, name := range resp.Header["Connection"] {
 		for _, drop := range fieldNames(name) {
@@ -228,6 +231,9 @@ func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 	}
 	e = f.entry(a, old.body(), shared, true)
 	e.typed.Store(old.typed.Load())
+	if contradicts {
+		e.marks &^= markVouchable
+	}
 	return e, keep
 }
 

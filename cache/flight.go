@@ -108,16 +108,8 @@ func (fl *flight) run() {
 		resp.Body = http.NoBody
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && fl.validates {
-		if fl.confirmed(resp) {
-			return
-		}
-		// Confirmed something else: ask again without a condition.
-		for _, name := range conditionalFields {
-			delete(fl.out.Header, name)
-		}
-		fl.requested = t.now()
-		resp, err = t.next.RoundTrip(fl.out)
-		fl.received = t.now()
+		fl.confirmed(resp)
+		return
 	}
 	if err != nil {
 		counts.errors.Add(1)
@@ -165,13 +157,10 @@ func (fl *flight) lasting(a *answer) bool {
 }
 
 // confirmed handles a 304 to our own condition.
-func (fl *flight) confirmed(resp *http.Response) bool {
+func (fl *flight) confirmed(resp *http.Response) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, spoolChunk))
 	_ = resp.Body.Close()
 	e, keep := fl.freshen(resp)
-	if e == nil {
-		return false
-	}
 	fl.t.store.shard(fl.hash).counts.notModified.Add(1)
 	fl.status = http.StatusNotModified
 	if keep {
@@ -182,7 +171,6 @@ func (fl *flight) confirmed(resp *http.Response) bool {
 	}
 	fl.entry = e
 	fl.land(nil)
-	return true
 }
 
 func (fl *flight) store(e *entry) {

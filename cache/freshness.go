@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -65,20 +66,21 @@ func singleDate(lines []string, now time.Time) (time.Time, bool) {
 	return parseDate(lines[0], now)
 }
 
-// ageValue reads the Age field (RFC 9111 section 5.1): its first value, and
-// nothing if that isn't a number. Too large a number counts as very old.
+// ageValue reads the Age field (RFC 9111 section 5.1). Of a list its first
+// member counts, as the RFC says; but who repeats the field or decorates it
+// has lost count, and then the response is taken to be very old rather than
+// new.
 func ageValue(lines []string) time.Duration {
-	if len(lines) == 0 {
+	switch len(lines) {
+	case 0:
 		return 0
-	}
-	v := lines[0]
-	for i := range len(v) {
-		if v[i] == ',' {
-			v = trimSpace(v[:i])
-			break
+	case 1:
+		first, rest, _ := strings.Cut(lines[0], ",")
+		if n, ok := delta(first); ok && !strings.ContainsAny(rest, " \t") {
+			return time.Duration(n) * time.Second
 		}
 	}
-	return time.Duration(deltaSeconds(v)) * time.Second
+	return maxDelta * time.Second
 }
 
 // heuristicStatus lists the statuses that are cacheable without explicit

@@ -189,7 +189,7 @@ func flightID(a *ask, other *entry) string {
 	for _, name := range other.shape.vary {
 		id = append(id, 0, 'v')
 		if lines := a.req.Header[name]; len(lines) > 0 {
-			id = appendSelector(append(id, ':'), lines)
+			id = appendSelector(append(id, ':'), name, lines)
 		}
 	}
 	return string(id)

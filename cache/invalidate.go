@@ -120,7 +120,7 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 		return
 	}
 	target := string(b)
-	if resp == nil {
+	if resp == nil || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout {
 		t.invalidateOwn(target, req) // nobody knows what the origin did
 		return
 	}
@@ -132,14 +132,18 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 		return
 	}
 	t.invalidateOwn(target, req)
+	base := *req.URL
+	if req.Host != "" {
+		base.Host = req.Host
+	}
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		ref, err := url.Parse(resp.Header.Get(name))
 		if err != nil || resp.Header.Get(name) == "" {
 			continue
 		}
 		// A host can't speak for another one.
-		if uri, ok := normalize(req.URL.ResolveReference(ref).String()); ok && originOf(uri) == origin {
-			t.invalidate(uri)
+		if b, ok := appendURI(nil, base.ResolveReference(ref), ""); ok && originOf(string(b)) == origin {
+			t.invalidate(string(b))
 		}
 	}
 }

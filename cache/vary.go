@@ -31,11 +31,10 @@ func varyNames(h http.Header) []string {
 // appendSelector appends what a request says in a selecting field, such that
 // two requests match exactly if the appended bytes are equal: lines are
 // joined and optional whitespace around commas goes (RFC 9111 section 4.1).
-// An absent field differs from an empty one.
-func appendSelector(b []byte, lines []string) []byte {
-	if len(lines) == 0 {
-		return b
-	}
+// What is case-insensitive is in lower case. An absent field differs from an
+// empty one.
+func appendSelector(b []byte, name string, lines []string) []byte {
+	start := len(b)
 	for i, line := range lines {
 		if i > 0 {
 			b = append(b, ',')
@@ -52,12 +51,19 @@ func appendSelector(b []byte, lines []string) []byte {
 			line = rest
 		}
 	}
+	if name == "Accept-Language" || name == "Accept-Encoding" {
+		for i := start; i < len(b); i++ {
+			if b[i] >= 'A' && b[i] <= 'Z' {
+				b[i] += 'a' - 'A'
+			}
+		}
+	}
 	return b
 }
 
 // selectorEqual compares a stored selector with a request's field. stored has
 // been through appendSelector; present tells absent from empty.
-func selectorEqual(stored string, present bool, lines []string) bool {
+func selectorEqual(stored string, present bool, name string, lines []string) bool {
 	if len(lines) == 0 || !present {
 		return len(lines) == 0 && !present
 	}
@@ -65,5 +71,5 @@ func selectorEqual(stored string, present bool, lines []string) bool {
 		return true
 	}
 	var buf [128]byte
-	return string(appendSelector(buf[:0], lines)) == stored
+	return string(appendSelector(buf[:0], name, lines)) == stored
 }
