@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/goswale/swale/bus"
 )
@@ -32,10 +33,11 @@ func testCloseDrains(t *testing.T, s *suite) {
 	<-started
 	closed := make(chan error)
 	go func() { closed <- sub.Close(s.ctx(t)) }()
+	moment := time.NewTimer(200 * time.Millisecond)
 	select {
 	case <-closed:
 		t.Fatal("Close returned while a handler was running")
-	default:
+	case <-moment.C:
 	}
 	close(release)
 	must(t, <-closed, "Close")
@@ -45,6 +47,9 @@ func testCloseDrains(t *testing.T, s *suite) {
 	}
 	_, err = s.bus(t).Group(s.ctx(t), topic, "g", second.handle, nil)
 	must(t, err, "Group")
+	if handled == 10 {
+		t.Fatal("Close had begun, but everything that was queued was still handled")
+	}
 	got := second.exactly(t, s, 10-handled, "what a member finished while closing was acked, and the rest comes to the next one")
 	if got[0].ID != numbered(10, 1)[handled].ID {
 		t.Errorf("the next member goes on in order: first is %s after %d were handled", got[0].ID, handled)

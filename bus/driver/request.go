@@ -15,7 +15,8 @@ type Requester interface {
 	// goes to one server of each group, and the first answer counts. h is called on
 	// a goroutine per request, no more than parallel at once; its context ends at
 	// the request's deadline, when the caller cancels, and when Detach begins. When Serve
-	// returns, requests from anybody reach it. Stop waits for the handlers that run.
+	// returns, requests from anybody reach it. An error of h after the deadline isn't
+	// sent, since the caller's own clock tells it. Stop waits for the handlers that run.
 	Serve(ctx context.Context, subject, group string, parallel int, h func(ctx context.Context, m Message) (Message, error)) (Subscription, error)
 }
 

@@ -2,6 +2,7 @@ package membus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -81,6 +82,9 @@ func (s *server) serve(caller context.Context, m driver.Message, out chan<- answ
 	}
 	reply, err := s.h(ctx, m)
 	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return // the caller's own clock says it better
+		}
 		out <- answer{err: &driver.AnswerError{Text: err.Error()}}
 		return
 	}

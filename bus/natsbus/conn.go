@@ -1,0 +1,193 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/driver"
+)
+
+// conn is the driver.
+type conn struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	opts  Options
+	log   *slog.Logger
+	owned bool // nc is ours to close
+
+	acks    acks
+	replies replies
+
+	mu     sync.Mutex
+	tails  map[*tail]struct{}
+	pulls  map[*puller]struct{}
+	inbox  *nats.Subscription
+	status chan nats.Status
+	stop   chan struct{}
+	wg     sync.WaitGroup
+}
+
+// Open connects to a server or cluster, makes the streams where they don't exist,
+// and returns a bus. url may hold several addresses, separated by commas. The
+// connection is kept for good: it reconnects without end. ctx bounds only the
+// opening. nil is fine for opts.
+func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	list := []nats.Option{
+		nats.Name("swale"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
+		// What was published while disconnected fails and is sent again in order,
+		// instead of overtaking what was lost.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(10 * time.Second),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		list = append(list, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
+	}
+	nc, err := nats.Connect(url, append(list, o.Conn...)...)
+	if err != nil {
+		return nil, fmt.Errorf("natsbus: connect: %w", err)
+	}
+	b, err := open(ctx, nc, o, true)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// FromConn returns a bus on a connection of the caller's, who closes it after the
+// bus's Shutdown. It should reconnect without end (nats.MaxReconnects(-1)) and
+// not buffer meanwhile (nats.ReconnectBufSize(-1)).
+func FromConn(ctx context.Context, nc *nats.Conn, opts *Options) (*bus.Bus, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	return open(ctx, nc, o, false)
+}
+
+func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, error) {
+	o.fill()
+	if err := bus.CheckName(o.Prefix); err != nil {
+		return nil, fmt.Errorf("natsbus: prefix: %w", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("natsbus: %w", err)
+	}
+	c := &conn{
+		nc: nc, js: js, opts: o, owned: owned, log: o.Bus.Logger,
+		tails: make(map[*tail]struct{}), pulls: make(map[*puller]struct{}), stop: make(chan struct{}),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.makeStreams(ctx); err != nil {
+		return nil, fmt.Errorf("natsbus: %w", err)
+	}
+	c.replies.init()
+	c.acks.prefix = nats.NewInbox() + "."
+	if c.inbox, err = nc.Subscribe(c.acks.prefix+"*", c.answered); err != nil {
+		return nil, fmt.Errorf("natsbus: %w", err)
+	}
+	_ = c.inbox.SetPendingLimits(-1, -1)
+	c.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	c.wg.Go(c.watch)
+	return bus.New(c, &o.Bus), nil
+}
+
+// answered takes everything that comes to the connection's inbox: confirmations
+// of publishes and answers to requests, told apart by their token.
+func (c *conn) answered(m *nats.Msg) {
+	token := m.Subject[len(c.acks.prefix):]
+	if len(token) > 0 && token[0] == requestMark {
+		c.replies.settle(token, m)
+		return
+	}
+	c.acks.settle(token, m)
+}
+
+// Info implements driver.Driver.
+func (c *conn) Info() driver.Info {
+	d := driver.Durability{Level: driver.Disk, Replicas: c.opts.Replicas}
+	switch {
+	case c.opts.InMemory:
+		d.Level = driver.Memory
+	case c.opts.Synced:
+		d.Level = driver.Synced
+	}
+	return driver.Info{Name: "nats", Durability: d, MaxPayload: int(c.nc.MaxPayload()), ExclusiveGroups: true}
+}
+
+// watch passes on the connection's ups and downs, and times out publishes.
+func (c *conn) watch() {
+	ticker := time.NewTicker(c.opts.AckTimeout / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-ticker.C:
+			c.acks.expire(5)
+		case s := <-c.status:
+			if s != nats.CONNECTED {
+				c.acks.fail(driver.Temporary(nats.ErrDisconnected))
+			}
+			c.mu.Lock()
+			for t := range c.tails {
+				t.connection(s == nats.CONNECTED)
+			}
+			for p := range c.pulls {
+				p.connection(s == nats.CONNECTED)
+			}
+			c.mu.Unlock()
+		}
+	}
+}
+
+// Close implements driver.Driver.
+func (c *conn) Close(ctx context.Context) error {
+	var err error
+	if c.nc.IsConnected() {
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+		}
+		if err = c.nc.FlushWithContext(ctx); errors.Is(err, nats.ErrConnectionClosed) {
+			err = nil
+		}
+	}
+	close(c.stop)
+	c.wg.Wait()
+	c.nc.RemoveStatusListener(c.status)
+	_ = c.inbox.Unsubscribe()
+	c.acks.fail(bus.ErrClosed)
+	if c.owned {
+		closed := make(chan struct{})
+		c.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
+		if !c.nc.IsClosed() {
+			c.nc.Close()
+			select {
+			case <-closed:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return err
+}

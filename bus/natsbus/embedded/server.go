@@ -1,0 +1,161 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Options are the options of Start. The zero value is useful.
+type Options struct {
+	// Dir is where JetStream keeps its files. Default: a temporary directory that
+	// Shutdown removes.
+	Dir string
+	// Host is the address to listen on. Default 127.0.0.1.
+	Host string
+	// Port is the port to listen on. Default 0, a free one, see Server.URL.
+	Port int
+	// NoListen opens no port; connect with Server.InProcess.
+	NoListen bool
+	// SyncAlways fsyncs every write before it is confirmed; say natsbus.Options.Synced
+	// too. It costs an order of magnitude of throughput.
+	SyncAlways bool
+	// MaxMemory and MaxStore bound what JetStream keeps, in bytes. Default 256 MiB
+	// and 4 GiB.
+	MaxMemory, MaxStore int64
+	// MaxPayload bounds a message. Default 1 MiB.
+	MaxPayload int32
+	// Logger receives the server's warnings and errors. Default: none.
+	Logger *slog.Logger
+	// Name is the server's name. Default "swale".
+	Name string
+	// Cluster makes it a node of a cluster; nil is a single server.
+	Cluster *Cluster
+}
+
+// Cluster says how a node finds the others.
+type Cluster struct {
+	// Name is the cluster's name, the same on each node.
+	Name string
+	// Port is where this node listens for the others.
+	Port int
+	// Routes are the addresses of the nodes, such as nats://127.0.0.1:6222.
+	Routes []string
+}
+
+// Server is a running server. Its methods are safe for concurrent use.
+type Server struct {
+	inner *server.Server
+	temp  string
+}
+
+// Start starts a server and waits until it is ready: JetStream runs. In a
+// cluster it doesn't wait for the other nodes or a leader. nil is fine for opts.
+func Start(ctx context.Context, opts *Options) (*Server, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	s := &Server{}
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", "swale-nats-")
+		if err != nil {
+			return nil, fmt.Errorf("embedded: %w", err)
+		}
+		o.Dir, s.temp = dir, dir
+	}
+	inner, err := server.NewServer(config(&o))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded: %w", err), s.clean())
+	}
+	s.inner = inner
+	if o.Logger != nil {
+		inner.SetLogger(&logger{o.Logger}, false, false)
+	}
+	go inner.Start()
+	patience := 10 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = time.Until(deadline)
+	}
+	if !inner.ReadyForConnections(patience) || ctx.Err() != nil {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded: the server was not ready in %v (is the port taken, or the directory in use?): %w", patience, errors.Join(ctx.Err()))
+	}
+	return s, nil
+}
+
+func config(o *Options) *server.Options {
+	c := &server.Options{
+		ServerName: o.Name, Host: o.Host, Port: o.Port, DontListen: o.NoListen,
+		JetStream: true, StoreDir: filepath.Clean(o.Dir), SyncAlways: o.SyncAlways,
+		JetStreamMaxMemory: o.MaxMemory, JetStreamMaxStore: o.MaxStore, MaxPayload: o.MaxPayload,
+		NoSigs: true, NoLog: o.Logger == nil,
+	}
+	if c.ServerName == "" {
+		c.ServerName = "swale"
+	}
+	if c.Host == "" {
+		c.Host = "127.0.0.1"
+	}
+	if c.Port == 0 {
+		c.Port = server.RANDOM_PORT
+	}
+	if c.JetStreamMaxMemory <= 0 {
+		c.JetStreamMaxMemory = 256 << 20
+	}
+	if c.JetStreamMaxStore <= 0 {
+		c.JetStreamMaxStore = 4 << 30
+	}
+	if o.Cluster != nil {
+		c.Cluster = server.ClusterOpts{Name: o.Cluster.Name, Host: c.Host, Port: o.Cluster.Port}
+		c.Routes = server.RoutesFromStr(strings.Join(o.Cluster.Routes, ","))
+	}
+	return c
+}
+
+// URL is where the server listens; with NoListen it is an address that only
+// serves as an argument beside InProcess.
+func (s *Server) URL() string {
+	if s.inner.Addr() == nil {
+		return nats.DefaultURL
+	}
+	return s.inner.ClientURL()
+}
+
+// InProcess returns the options of a connection that goes through memory instead
+// of a socket.
+func (s *Server) InProcess() []nats.Option { return []nats.Option{nats.InProcessServer(s.inner)} }
+
+// Shutdown stops the server and waits until it has. Twice is fine.
+func (s *Server) Shutdown() {
+	if s.inner != nil {
+		s.inner.Shutdown()
+		s.inner.WaitForShutdown()
+	}
+	_ = s.clean()
+}
+
+func (s *Server) clean() error {
+	if s.temp == "" {
+		return nil
+	}
+	return os.RemoveAll(s.temp)
+}
+
+// logger passes the server's messages on.
+type logger struct{ log *slog.Logger }
+
+func (l *logger) Noticef(format string, v ...any) { l.log.Info(fmt.Sprintf(format, v...)) }
+func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *logger) Fatalf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l *logger) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l *logger) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *logger) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }

@@ -1,0 +1,250 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/goswale/swale/bus/driver"
+)
+
+// requestMark begins the token of a request, and no token of a publish: those
+// have no capitals.
+const requestMark = 'R'
+
+// errorHeader marks an answer that is a handler's error.
+const errorHeader = "Swale-Error"
+
+// replies are the requests that wait for an answer.
+type replies struct {
+	mu   sync.Mutex
+	next uint64
+	wait map[string]chan *nats.Msg
+}
+
+func (r *replies) init() { r.wait = make(map[string]chan *nats.Msg) }
+
+// add returns a token: a number, and the milliseconds that the server has.
+func (r *replies) add(left time.Duration) (token string, answer chan *nats.Msg) {
+	answer = make(chan *nats.Msg, 1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next++
+	b := make([]byte, 0, 32)
+	b = append(b, requestMark)
+	b = strconv.AppendUint(b, r.next, 36)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, max(left.Milliseconds(), 1), 10)
+	token = string(b)
+	r.wait[token] = answer
+	return token, answer
+}
+
+func (r *replies) drop(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.wait, token)
+}
+
+func (r *replies) settle(token string, m *nats.Msg) {
+	r.mu.Lock()
+	answer := r.wait[token]
+	delete(r.wait, token)
+	r.mu.Unlock()
+	if answer != nil {
+		answer <- m
+	}
+}
+
+// Request implements driver.Requester. The time that is left travels as the end
+// of the reply subject, which costs no header.
+func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (driver.Message, error) {
+	deadline, _ := ctx.Deadline()
+	token, answer := c.replies.add(time.Until(deadline))
+	defer c.replies.drop(token)
+	reply := c.acks.prefix + token
+	to := c.opts.Prefix + ".r." + subject
+	var err error
+	if len(m.Attributes) == 0 {
+		err = c.nc.PublishRequest(to, reply, m.Body)
+	} else {
+		err = c.nc.PublishMsg(&nats.Msg{Subject: to, Reply: reply, Data: m.Body, Header: header(m)})
+	}
+	if err != nil {
+		return driver.Message{}, sendError(err)
+	}
+	select {
+	case a := <-answer:
+		return read(a)
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			_ = c.nc.Publish(c.opts.Prefix+".c."+subject, []byte(reply))
+		}
+		return driver.Message{}, context.Cause(ctx)
+	}
+}
+
+// read judges an answer.
+func read(m *nats.Msg) (driver.Message, error) {
+	if m.Header != nil {
+		if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+			return driver.Message{}, driver.ErrNoResponders
+		}
+		if text, ok := m.Header[errorHeader]; ok && len(text) > 0 {
+			return driver.Message{}, &driver.AnswerError{Text: unescape(text[0])}
+		}
+	}
+	return message(m), nil
+}
+
+// server is one Serve.
+type server struct {
+	conn    *conn
+	h       func(context.Context, driver.Message) (driver.Message, error)
+	slots   chan struct{}
+	sub     *nats.Subscription
+	cancels *nats.Subscription
+	drained chan struct{}
+	ctx     context.Context //nolint:containedctx // ends at Detach
+	cancel  context.CancelFunc
+	once    sync.Once
+	wg      sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[string]context.CancelFunc // by reply subject
+}
+
+// Serve implements driver.Requester.
+func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
+	s := &server{
+		conn: c, h: h, slots: make(chan struct{}, parallel), drained: make(chan struct{}),
+		running: make(map[string]context.CancelFunc),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	var err error
+	if s.cancels, err = c.nc.Subscribe(c.opts.Prefix+".c."+subject, s.cancelled); err != nil {
+		s.cancel()
+		return nil, temporary(err)
+	}
+	if s.sub, err = c.nc.QueueSubscribe(c.opts.Prefix+".r."+subject, group, s.take); err != nil {
+		_ = s.cancels.Unsubscribe()
+		s.cancel()
+		return nil, temporary(err)
+	}
+	s.sub.SetClosedHandler(func(string) { close(s.drained) })
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+	}
+	// The server knows the subscription when it has answered what came after it.
+	if err := c.nc.FlushWithContext(ctx); err != nil {
+		_ = s.sub.Unsubscribe()
+		_ = s.cancels.Unsubscribe()
+		s.cancel()
+		return nil, temporary(err)
+	}
+	return s, nil
+}
+
+// take starts a handler; it blocks while too many run, so that NATS keeps the rest.
+func (s *server) take(m *nats.Msg) {
+	if m.Reply == "" {
+		return // nobody waits for an answer
+	}
+	received := time.Now()
+	s.slots <- struct{}{}
+	ctx, cancel := s.ctx, context.CancelFunc(nil)
+	if left, ok := timeLeft(m.Reply); ok {
+		ctx, cancel = context.WithDeadline(ctx, received.Add(left))
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	s.mu.Lock()
+	s.running[m.Reply] = cancel
+	s.mu.Unlock()
+	s.wg.Go(func() {
+		defer func() { <-s.slots }()
+		s.serve(ctx, m)
+		s.mu.Lock()
+		delete(s.running, m.Reply)
+		s.mu.Unlock()
+		cancel()
+	})
+}
+
+// timeLeft reads the end of a reply subject made by Request.
+func timeLeft(reply string) (time.Duration, bool) {
+	dash := strings.LastIndexByte(reply, '-')
+	dot := strings.LastIndexByte(reply, '.')
+	if dash < dot || dot+1 >= len(reply) || reply[dot+1] != requestMark {
+		return 0, false
+	}
+	ms, err := strconv.ParseInt(reply[dash+1:], 10, 64)
+	if err != nil || ms <= 0 || ms > int64(24*time.Hour/time.Millisecond) {
+		return 0, false
+	}
+	return time.Duration(ms) * time.Millisecond, true
+}
+
+func (s *server) serve(ctx context.Context, m *nats.Msg) {
+	out, err := s.h(ctx, message(m))
+	switch {
+	case err == nil && len(out.Attributes) == 0:
+		err = s.conn.nc.Publish(m.Reply, out.Body)
+	case err == nil:
+		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Data: out.Body, Header: header(&out)})
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return // the caller's own clock says it better
+	default:
+		text := err.Error()
+		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
+	}
+	if err != nil {
+		s.conn.log.Debug("answer", "subject", m.Subject, "error", err)
+	}
+}
+
+// cancelled is told of every request on the subject that was given up; one server
+// has it.
+func (s *server) cancelled(m *nats.Msg) {
+	s.mu.Lock()
+	cancel := s.running[string(m.Data)]
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// Stop implements driver.Subscription.
+func (s *server) Stop(ctx context.Context) error {
+	s.once.Do(func() {
+		if s.sub.Drain() != nil {
+			_ = s.sub.Unsubscribe()
+		}
+	})
+	select {
+	case <-s.drained:
+	case <-ctx.Done():
+		_ = s.sub.Unsubscribe()
+		return ctx.Err()
+	}
+	return wait(ctx, &s.wg)
+}
+
+// Detach implements driver.Subscription.
+func (s *server) Detach(ctx context.Context) error {
+	s.cancel()
+	_ = s.cancels.Unsubscribe()
+	if !s.conn.nc.IsConnected() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return s.conn.nc.FlushWithContext(ctx)
+}

@@ -1,0 +1,62 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/goswale/swale/bus/driver"
+)
+
+// makeStreams makes the JetStream streams of events that aren't there.
+func (c *conn) makeStreams(ctx context.Context) error {
+	for shard := range c.opts.Shards {
+		name := c.streamName(shard)
+		if _, err := c.js.Stream(ctx, name); err == nil {
+			continue
+		} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("look for stream %s: %w", name, err)
+		}
+		_, err := c.js.CreateStream(ctx, c.config(name, fmt.Sprintf("%s.e.%d.>", c.opts.Prefix, shard)))
+		// Another process may have been quicker, with other bounds.
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return fmt.Errorf("make stream %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *conn) config(name, subject string) jetstream.StreamConfig {
+	s := jetstream.StreamConfig{
+		Name: name, Subjects: []string{subject}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: c.opts.Retention, MaxBytes: -1, Replicas: c.opts.Replicas,
+		Duplicates: min(2*time.Minute, c.opts.Retention), AllowDirect: true,
+		Storage: jetstream.FileStorage,
+	}
+	if c.opts.MaxBytes > 0 {
+		s.MaxBytes = c.opts.MaxBytes
+	}
+	if c.opts.InMemory {
+		s.Storage = jetstream.MemoryStorage
+	}
+	return s
+}
+
+// temporary marks the errors of an administrative call that may pass.
+func temporary(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.Code < 500 {
+		return err
+	}
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return err
+	}
+	return driver.Temporary(err)
+}
