@@ -2,6 +2,7 @@ package hal_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,7 +86,11 @@ func FuzzLinkHeader(f *testing.F) {
 	f.Add(`<a>;;;rel`)
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, l := range hal.ParseLinkHeader([]string{value}) {
-			if l.Anchor != "" || strings.ContainsAny(l.Link.Href, "<> \r\n") {
+			title := l.Link.Title
+			l.Link.Title = ""
+			plain := !strings.ContainsFunc(fmt.Sprint(l), func(r rune) bool { return r < 0x20 || r >= 0x7f })
+			l.Link.Title = title
+			if l.Anchor != "" || strings.ContainsAny(l.Link.Href, "<> ") || !plain {
 				continue
 			}
 			back := hal.ParseLinkHeader([]string{hal.FormatLinkHeader(l.Rel, l.Link)})

@@ -165,8 +165,9 @@ func unhex(c byte) int {
 	return -1
 }
 
-// FormatLinkHeader writes one link as a value of the Link field. Text beyond
-// ASCII goes into an extended attribute (RFC 8187).
+// FormatLinkHeader writes one link as a value of the Link field. A title beyond
+// ASCII goes into an extended attribute (RFC 8187); other parameters have no
+// such form, so of them only printable ASCII is written.
 func FormatLinkHeader(rel string, l Link) string {
 	var b strings.Builder
 	b.WriteByte('<')
@@ -178,12 +179,18 @@ func FormatLinkHeader(rel string, l Link) string {
 		}
 		b.WriteString("; ")
 		b.WriteString(name)
-		for i := range len(value) {
-			if c := value[i]; c < 0x20 || c >= 0x7f {
+		if strings.ContainsFunc(value, unprintable) {
+			if name == "title" {
 				b.WriteString("*=UTF-8''")
 				writeExtended(&b, value)
 				return
 			}
+			value = strings.Map(func(r rune) rune {
+				if unprintable(r) {
+					return -1
+				}
+				return r
+			}, value)
 		}
 		b.WriteString(`="`)
 		b.WriteString(quoteEscaper.Replace(value))
@@ -203,6 +210,8 @@ var (
 	targetEscaper = strings.NewReplacer("<", "%3C", ">", "%3E", " ", "%20", "\r", "", "\n", "")
 	quoteEscaper  = strings.NewReplacer(`"`, `\"`, `\`, `\\`)
 )
+
+func unprintable(r rune) bool { return r < 0x20 || r >= 0x7f }
 
 const upperHex = "0123456789ABCDEF"
 

@@ -75,8 +75,8 @@ func (l *Links) Delete(rel string) {
 func (l *Links) put(rel string, size int, value func(dst, old []byte) []byte) {
 	dst := make([]byte, 0, len(l.text)+len(rel)+size+8)
 	if _, ok := rawjson.Lookup(l.text, rel); !ok && value != nil {
-		if members := len(l.text) - 1; members > 1 {
-			dst = append(append(dst, l.text[:members]...), ',')
+		if !l.IsZero() {
+			dst = append(append(dst, l.text[:len(l.text)-1]...), ',')
 		} else {
 			dst = append(dst, '{')
 		}
