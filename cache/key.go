@@ -131,36 +131,6 @@ func isUnreserved(c byte) bool {
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// isNormal reports whether an absolute href is in normal form for sure, so
-// that it can be used as a key without being parsed.
-func isNormal(href string) bool {
-	rest, ok := strings.CutPrefix(href, "https://")
-	if !ok {
-		if rest, ok = strings.CutPrefix(href, "http://"); !ok {
-			return false
-		}
-	}
-	slash := -1
-	for i := range len(rest) {
-		switch c := rest[i]; {
-		case c == '/':
-			if slash < 0 {
-				slash = i
-			}
-			if i+1 < len(rest) && rest[i+1] == '.' {
-				return false
-			}
-		case c <= ' ' || c >= 0x7f || c == '%' || c == '#' || c == '\\' || c == '"' || c == '<' || c == '>':
-			return false
-		case slash < 0 && (c == '@' || c == '?' || c >= 'A' && c <= 'Z'):
-			return false
-		case slash < 0 && c == ':' && (strings.HasPrefix(rest[i:], ":80/") || strings.HasPrefix(rest[i:], ":443/") || strings.HasPrefix(rest[i:], ":/")):
-			return false
-		}
-	}
-	return slash > 0
-}
-
 // appendIdentity appends what keeps identities apart.
 func (t *Transport) appendIdentity(b []byte, req *http.Request) []byte {
 	if req.Host != "" && req.Host != req.URL.Host {
@@ -221,9 +191,6 @@ func originOf(uri string) string {
 
 // normalize returns the normal form of an absolute URL.
 func normalize(href string) (string, bool) {
-	if isNormal(href) {
-		return href, true
-	}
 	u, err := url.Parse(href)
 	if err != nil {
 		return "", false

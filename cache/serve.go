@@ -28,25 +28,18 @@ func (t *Transport) serve(req *http.Request, e *entry, now int64, status []byte)
 	}
 	h := make(http.Header, sh.names+2)
 	i := e.values()
-	for j := range sh.fields {
-		f := &sh.fields[j]
-		value := f.value
-		if f.own {
-			n, next := readLength(e.blob, i)
-			value, i = e.blob[next:next+n], next+n
-		}
-		vals = append(vals, value)
-		if k := len(vals); j+1 == len(sh.fields) || sh.fields[j+1].lines > 0 {
-			// The last line of this name.
-			first := k
-			for m := j; ; m-- {
-				first--
-				if sh.fields[m].lines > 0 {
-					break
-				}
+	for j := 0; j < len(sh.fields); {
+		first := len(vals)
+		name := sh.fields[j].name
+		for last := j + sh.fields[j].lines; j < last; j++ {
+			value := sh.fields[j].value
+			if sh.fields[j].own {
+				n, next := readLength(e.blob, i)
+				value, i = e.blob[next:next+n], next+n
 			}
-			h[f.name] = vals[first:k:k]
+			vals = append(vals, value)
 		}
+		h[name] = vals[first:len(vals):len(vals)]
 	}
 	age := max(now-e.birth, 0) / int64(time.Second)
 	var buf [128]byte
@@ -54,24 +47,22 @@ func (t *Transport) serve(req *http.Request, e *entry, now int64, status []byte)
 	ageLen := len(both)
 	both = append(both, status...)
 	text := string(both)
-	vals = append(vals, text[:ageLen])
 	k := len(vals)
-	h["Age"] = vals[k-1 : k : k]
-	if prior := h["Cache-Status"]; prior != nil {
-		h["Cache-Status"] = append(prior, text[ageLen:])
+	vals = append(vals, text[:ageLen], text[ageLen:])
+	h["Age"] = vals[k : k+1 : k+1]
+	if sh.chained {
+		h["Cache-Status"] = append(h["Cache-Status"], text[ageLen:])
 	} else {
-		vals = append(vals, text[ageLen:])
-		h["Cache-Status"] = vals[k : k+1 : k+1]
+		h["Cache-Status"] = vals[k+1 : k+2 : k+2]
 	}
 
 	out.body.entry = e
 	out.body.rest = e.body()
-	out.resp = http.Response{
-		Status: sh.statusLine, StatusCode: sh.status,
-		Proto: sh.proto, ProtoMajor: sh.major, ProtoMinor: sh.minor,
-		Header: h, ContentLength: int64(len(out.body.rest)),
-		Uncompressed: sh.uncompressed, Request: req, Body: &out.body,
-	}
+	r := &out.resp
+	r.Status, r.StatusCode = sh.statusLine, sh.status
+	r.Proto, r.ProtoMajor, r.ProtoMinor = sh.proto, sh.major, sh.minor
+	r.Header, r.ContentLength, r.Uncompressed = h, int64(len(out.body.rest)), sh.uncompressed
+	r.Request, r.Body = req, &out.body
 	if req.Method == http.MethodHead {
 		out.body.rest = ""
 	}

@@ -22,6 +22,8 @@ type shape struct {
 	fields []shapeField // sorted; an ETag comes first
 	names  int          // distinct names among fields
 	hasTag bool         // the first own value is the ETag
+	// chained says that a cache further in has written a Cache-Status.
+	chained bool
 
 	policy policy
 	vary   []string
@@ -163,6 +165,7 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 		if f.lines > 0 {
 			s.names++
 		}
+		s.chained = s.chained || f.name == "Cache-Status"
 	}
 	s.hasTag = len(s.fields) > 0 && s.fields[0].name == "Etag"
 	if p.scope != "" {

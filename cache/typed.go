@@ -4,7 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"net/http"
-	"net/url"
+	"strings"
 )
 
 // LoadTyped returns the value that was decoded, see DecodeOnce of a response's
@@ -15,44 +15,42 @@ import (
 //
 // It reports false whenever a request is needed, for whatever reason.
 func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Header, typ any) (value any, ok bool) {
-	var buf [384]byte
-	var key []byte
-	if isNormal(href) {
-		key = append(buf[:0], href...)
-	} else {
-		u, err := url.Parse(href)
-		if err != nil {
-			return nil, false
-		}
-		if key, ok = appendURI(buf[:0], u, ""); !ok {
-			return nil, false
-		}
+	if special(header) || strings.IndexByte(href, 0) >= 0 {
+		return nil, false
 	}
-	var w *wishes
-	if len(header) > 0 {
-		if special(header) {
-			return nil, false
-		}
-	}
-	if t.partition != nil {
+	var identity []byte
+	var room [64]byte
+	switch {
+	case t.partition != nil:
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, href, http.NoBody)
 		if err != nil {
 			return nil, false
 		}
 		req.Header = header
-		key = t.appendIdentity(key, req)
-	} else if len(header) > 0 {
-		key = t.appendAuthorization(key, header)
+		identity = t.appendIdentity(room[:0], req)
+	case len(header) > 0:
+		identity = t.appendAuthorization(room[:0], header)
 	}
+	// Keys are normalised: an href that is one of them needn't be parsed.
+	var buf [384]byte
+	key := append(append(buf[:0], href...), identity...)
 	hash := maphash.Bytes(t.store.seed, key)
 	e := t.store.lookup(hash, key, header)
 	if e == nil {
-		return nil, false
+		uri, ok := normalize(href)
+		if !ok || uri == href {
+			return nil, false
+		}
+		key = append(append(buf[:0], uri...), identity...)
+		hash = maphash.Bytes(t.store.seed, key)
+		if e = t.store.lookup(hash, key, header); e == nil {
+			return nil, false
+		}
 	}
 	if value, ok = e.value(typ); !ok {
 		return nil, false
 	}
-	v := t.judge(e, w, t.nowNano())
+	v := t.judge(e, nil, t.nowNano())
 	if !v.reuse || v.refresh {
 		return nil, false
 	}
@@ -64,7 +62,17 @@ func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Head
 // special reports whether a request says more than which representation it
 // wants.
 func special(h http.Header) bool {
-	return len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 || len(h["Range"]) > 0 ||
-		len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 ||
-		len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0 || len(h["Upgrade"]) > 0
+	if len(h) > 4 {
+		return len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 || len(h["Range"]) > 0 ||
+			len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 ||
+			len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0 || len(h["Upgrade"]) > 0
+	}
+	for name := range h { // quicker than looking for each
+		switch name {
+		case "Cache-Control", "Pragma", "Range", "Upgrade",
+			"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since":
+			return true
+		}
+	}
+	return false
 }
