@@ -1,3 +1,8 @@
 module github.com/goswale/swale/tools/conformance
 
 go 1.26.0
+
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/goswale/swale/cache v0.1.0
+)
