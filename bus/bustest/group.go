@@ -139,28 +139,24 @@ func testFailover(t *testing.T, s *suite) {
 		return c.handle(ctx, d)
 	}, opts)
 	must(t, err, "Group")
+	from, batch := s.bus(t), numbered(100, 1)
+	must(t, from.Publish(s.ctx(t), topic, batch[0]), "Publish")
+	<-started
 	_, err = s.bus(t).Group(s.ctx(t), topic, group, c.handle, opts)
 	must(t, err, "Group")
-	must(t, s.bus(t).Publish(s.ctx(t), topic, numbered(100, 1)...), "Publish")
-	if b := s.bus(t); !b.Driver().ExclusiveGroups {
-		close(release)
-		c.atLeast(t, s, 100, "every event is handled")
-		return
-	}
-	select {
-	case <-started:
-	case <-s.ctx(t).Done():
-		// The second one got the first event: it is the active one.
+	must(t, from.Publish(s.ctx(t), topic, batch[1:]...), "Publish")
+	exclusive := from.Driver().ExclusiveGroups
+	if exclusive && !c.never(t, func() bool { return len(c.got) > 0 }) {
+		t.Error("while a member has the group exclusively, nobody handles what comes behind its event of the same key")
 	}
 	go func() { close(release) }()
 	must(t, first.Close(s.ctx(t)), "Close")
-	got := c.atLeast(t, s, 100, "when a member leaves the next one goes on")
 	next := 0
-	for _, e := range got {
+	for _, e := range c.atLeast(t, s, 100, "when a member leaves the next one goes on") {
 		switch i, _ := strconv.Atoi(e.ID); {
 		case i == next:
 			next++
-		case i > next:
+		case i > next && exclusive:
 			t.Fatalf("order per key must hold when a group's work moves to another process: %s came before %d", e.ID, next)
 		}
 	}

@@ -27,13 +27,16 @@ type conn struct {
 	replies replies
 
 	mu     sync.Mutex
-	tails  map[*tail]struct{}
-	pulls  map[*puller]struct{}
+	tails  map[follower]struct{} // all that want to know of the connection's ups and downs
 	inbox  *nats.Subscription
 	status chan nats.Status
 	stop   chan struct{}
 	wg     sync.WaitGroup
 }
+
+// follower is a subscription that is told when the connection goes up or down. It
+// doesn't block.
+type follower interface{ connection(up bool) }
 
 // Open connects to a server or cluster, makes the streams where they don't exist,
 // and returns a bus. url may hold several addresses, separated by commas. The
@@ -92,7 +95,7 @@ func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, 
 	}
 	c := &conn{
 		nc: nc, js: js, opts: o, owned: owned, log: o.Bus.Logger,
-		tails: make(map[*tail]struct{}), pulls: make(map[*puller]struct{}), stop: make(chan struct{}),
+		tails: make(map[follower]struct{}), stop: make(chan struct{}),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -151,9 +154,6 @@ func (c *conn) watch() {
 			c.mu.Lock()
 			for t := range c.tails {
 				t.connection(s == nats.CONNECTED)
-			}
-			for p := range c.pulls {
-				p.connection(s == nats.CONNECTED)
 			}
 			c.mu.Unlock()
 		}

@@ -66,7 +66,7 @@ func (c *conn) Group(ctx context.Context, topic, group string, opts driver.Group
 		return nil, temporary(err)
 	}
 	c.mu.Lock()
-	c.pulls[p] = struct{}{}
+	c.tails[p] = struct{}{}
 	c.mu.Unlock()
 	p.wg.Go(p.run)
 	return p, nil

@@ -379,7 +379,7 @@ func (p *puller) Stop(ctx context.Context) error {
 func (p *puller) Detach(ctx context.Context) error {
 	c := p.conn
 	c.mu.Lock()
-	delete(c.pulls, p)
+	delete(c.tails, p)
 	c.mu.Unlock()
 	if !c.nc.IsConnected() {
 		return nil // the broker delivers again what wasn't acked

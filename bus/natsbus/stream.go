@@ -34,11 +34,6 @@ func (c *conn) PublishStream(ctx context.Context, topic string, msgs []driver.Me
 	c.send(ctx, msgs, done, func(m *driver.Message) string { return prefix + keyToken(m.Key) })
 }
 
-// BroadcastStream implements driver.Streamer.
-func (c *conn) BroadcastStream(ctx context.Context, topic string, sink driver.Sink) (driver.Subscription, error) {
-	return c.follow(ctx, c.valueStream(topic), c.valueSubject(topic)+"*", sink)
-}
-
 // Latest implements driver.Streamer.
 func (c *conn) Latest(ctx context.Context, topic, key string) (driver.Message, error) {
 	subject := c.valueSubject(topic) + keyToken(key)
