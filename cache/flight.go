@@ -41,6 +41,7 @@ type flight struct {
 	readers int
 	led     bool // the leader is still there
 	landed  bool // the header is there
+	over    bool // nothing runs any more
 	timer   *time.Timer
 
 	// Set before headed is closed:
@@ -82,6 +83,7 @@ func (fl *flight) drop() {
 		return
 	}
 	fl.mu.Lock()
+	fl.over = true
 	if fl.timer != nil {
 		fl.timer.Stop()
 	}
@@ -231,7 +233,7 @@ func (fl *flight) expire() {
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if fl.timer == nil {
+	if fl.timer == nil && !fl.over {
 		fl.timer = time.AfterFunc(finishTime, fl.cancel)
 	}
 }

@@ -1,0 +1,90 @@
+package cache
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// perEntry fills a cache with n documents of 1 KB and returns the heap bytes
+// per payload byte.
+func perEntry(tb testing.TB, n int) float64 {
+	tb.Helper()
+	filler := strings.Repeat("x", 1024)
+	o := newOrigin(func(req *http.Request) *http.Response {
+		body := fmt.Sprintf("%-20s%s", req.URL.Path, filler)[:1024]
+		return reply(200, body, "Cache-Control", "max-age=3600", "Content-Type", "application/hal+json",
+			"ETag", fmt.Sprintf("%q", req.URL.Path[len(req.URL.Path)-6:]))
+	})
+	c := New(o, &Options{MaxBytes: 1 << 30})
+	before := heap()
+	for i := range n {
+		get(tb, c, fmt.Sprintf("https://api.example/restaurants/%06d", i))
+		o.requests = o.requests[:0]
+	}
+	after := heap()
+	stats := c.Stats()
+	if stats.Entries != n {
+		tb.Fatalf("%d of %d entries are stored", stats.Entries, n)
+	}
+	grown := float64(after - before)
+	if accounted := float64(stats.Bytes); accounted < 0.95*grown || accounted > 1.15*grown {
+		tb.Errorf("the bound counts %.0f bytes where the heap has grown by %.0f", accounted, grown)
+	}
+	return grown / float64(n*1024)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestEntriesAreSmall(t *testing.T) {
+	n := 100_000
+	if testing.Short() || raceEnabled {
+		n = 10_000
+	}
+	if ratio := perEntry(t, n); ratio > 1.35 {
+		t.Errorf("%d entries of 1 KB take %.3f times their bytes, want at most 1.35", n, ratio)
+	} else {
+		t.Logf("%d entries of 1 KB take %.3f times their bytes", n, ratio)
+	}
+}
+
+// A scan through many documents that nobody asks for again leaves alone what
+// is in use, and the bound holds all the time.
+func TestEvictionBoundAndScan(t *testing.T) {
+	const maxBytes = 1 << 20
+	body := strings.Repeat("x", 1000)
+	o := newOrigin(func(*http.Request) *http.Response { return reply(200, body, "Cache-Control", "max-age=3600") })
+	c := New(o, &Options{MaxBytes: maxBytes})
+	hot := func(i int) string { return fmt.Sprintf("https://api.example/hot/%d", i) }
+	for range 3 {
+		for i := range 200 {
+			get(t, c, hot(i))
+		}
+	}
+	for i := range 5000 {
+		get(t, c, fmt.Sprintf("https://api.example/scan/%d", i))
+		if n := c.Stats().Bytes; n > maxBytes {
+			t.Fatalf("G7: %d bytes are held, the bound is %d", n, maxBytes)
+		}
+	}
+	hits := 0
+	for i := range 200 {
+		if get(t, c, hot(i)).hit() {
+			hits++
+		}
+	}
+	if hits < 190 {
+		t.Errorf("after a scan %d of 200 entries in use are still there, want nearly all", hits)
+	}
+	if s := c.Stats(); s.Evictions == 0 || s.Records > s.Entries+10 {
+		t.Errorf("%d evictions, %d records for %d entries: a record that was never noticed goes with its entry", s.Evictions, s.Records, s.Entries)
+	}
+}
