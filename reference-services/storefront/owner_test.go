@@ -146,7 +146,7 @@ func newBus(t *testing.T) *bus.Bus {
 func newClient(t *testing.T, b *bus.Bus) *resn.Client {
 	t.Helper()
 	c, err := resn.NewClient(b, &resn.ClientOptions{
-		Listener: &resn.ListenerOptions{Lease: 500 * time.Millisecond},
+		Listener: &resn.ListenerOptions{Lease: time.Second},
 		Guard:    &resn.GuardOptions{MinWait: time.Millisecond, MaxWait: 5 * time.Millisecond},
 	})
 	if err != nil {
