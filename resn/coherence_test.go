@@ -109,7 +109,7 @@ func start(t *testing.T) *system {
 }
 
 func (s *system) stop() {
-	ctx := context.Background()  // the test's has ended
+	ctx := context.Background() // the test's has ended
 	if s.pub != nil {
 		_ = s.pub.Close(ctx)
 	}
@@ -120,6 +120,8 @@ func (s *system) stop() {
 // read reads the resource and returns its body and the Cache-Status.
 func (s *system) read(ctx context.Context, t *testing.T) (body, status string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // of the bubble's time
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, href, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +214,7 @@ func TestG3AHoleEndsTheVouchingAtOnceWithoutAFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
 		s.want(t, "version 1", 1, "the first read asks")
-		time.Sleep(10 * time.Second)
+		time.Sleep(10*time.Second + 100*time.Millisecond) // between two watermarks
 		state := s.client.Topics()[0]
 		// The notice of version 2, number seq+1, was lost. Another follows.
 		s.owner.version = 2

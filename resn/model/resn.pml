@@ -1,6 +1,8 @@
 /*
  * RESN in the small: one owner, one relay, a bus that loses, one reader with
- * one entry. Small enough that spin visits every state.
+ * one entry. Change 1 is to the resource that the reader keeps, the later ones
+ * to others, so that a lost notice can be followed by one that arrives. Small
+ * enough that spin visits every state.
  *
  * Time is a counter that may stand still for any number of steps, so every
  * delay (of relay, bus, owner's answer) is covered up to HORIZON.
@@ -15,15 +17,15 @@
 #define HORIZON 4
 #endif
 #define LEASE 1
-#define VERSIONS 2 /* changes in a run */
+#define CHANGES 2  /* in a run */
 #define SLOTS 2    /* messages under way */
 
 mtype = { notice, watermark };
 chan bus = [SLOTS] of { mtype, byte /* number */, byte /* time */ };
 
 byte now = 0;
-byte version = 0;                /* what the owner has committed */
-byte committed[VERSIONS + 1];    /* when */
+byte changes = 0;                /* what the owner has committed */
+byte committed;                  /* when it committed change 1 */
 bool done = false;
 
 /* The reader. */
@@ -31,7 +33,7 @@ byte last = 0;                   /* the last number seen or spoken of */
 byte until = 0;                  /* vouched for while now < until */
 
 bool held_vouched = false;       /* the entry may be reused on the owner's word */
-byte held_version;
+bool held_new;                   /* it is from after change 1 */
 bool asking_current;             /* no notice came since it was sent */
 bool asking_live;                /* the topic was live then, and wasn't reset since */
 
@@ -50,9 +52,14 @@ active proctype Clock()
 active proctype Owner()
 {
 	do
-	:: atomic { !done && version < VERSIONS -> version++; committed[version] = now }
+	:: atomic { !done && changes < CHANGES ->
+		if
+		:: changes == 0 -> committed = now
+		:: else
+		fi;
+		changes++ }
 	:: done -> break
-	:: version == VERSIONS -> break
+	:: changes == CHANGES -> break
 	od
 }
 
@@ -72,11 +79,11 @@ active proctype Relay()
 	:: done -> break
 	:: !done ->
 #ifdef WITHOUT_TIME_BEFORE_LOOK
-		found = version; at = now;      /* two steps, the wrong way round */
+		found = changes; at = now;      /* two steps, the wrong way round */
 		at = now;
 #else
 		at = now;
-		found = version;                /* later than the time, never earlier */
+		found = changes;                /* later than the time, never earlier */
 #endif
 		do
 		:: published < found -> published++; publish(notice, published, 0)
@@ -110,13 +117,18 @@ active proctype Listener()
 		:: number > last -> last = number
 		:: else
 		fi;
-		/* Raise the generation. */
+		/* Raise the generation of what it names. */
+		if
+		:: number == 1 ->
 #ifndef WITHOUT_APPLYING
-		held_vouched = false;
+			held_vouched = false;
 #endif
 #ifndef WITHOUT_FILL_GUARD
-		asking_current = false;
+			asking_current = false;
 #endif
+			skip
+		:: else
+		fi;
 		number = 0; at = 0 }
 	:: atomic { bus?watermark(number, at) ->
 #ifndef WITHOUT_HOLES_IN_WATERMARKS
@@ -137,21 +149,21 @@ active proctype Listener()
    time after that. */
 active proctype Reader()
 {
-	byte answer;
+	bool answer;
 	do
 	:: done -> break
 	:: atomic { !done && !VOUCHED ->
 		asking_current = true;
 		asking_live = LIVE }
-		answer = version;
+		answer = changes > 0;
 		atomic {
-			held_version = answer;
+			held_new = answer;
 #ifdef WITHOUT_LIVE_AT_REQUEST
 			held_vouched = asking_current;
 #else
 			held_vouched = asking_current && asking_live;
 #endif
-			answer = 0; asking_current = false; asking_live = false
+			answer = false; asking_current = false; asking_live = false
 		}
 	od
 }
@@ -161,7 +173,7 @@ active proctype Reading()
 {
 	end:
 	atomic {
-		VOUCHED && held_version < version && now > committed[held_version + 1] + LEASE ->
+		VOUCHED && !held_new && changes > 0 && now > committed + LEASE ->
 		assert(false)
 	}
 }
