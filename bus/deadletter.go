@@ -93,18 +93,18 @@ func clean(s string) string {
 // bury publishes an item's dead letter.
 func (g *member) bury(it *item) error {
 	d := DeadLetter{Topic: g.topic, Group: g.group, Reason: it.bad.Error(), Time: time.Now().UTC()}
-	if it.body != nil {
-		d.Body = it.body
+	if it.d.Event.ID == "" {
+		d.Body = it.m.Body
 	} else {
-		d.Original, d.Attempt = it.d.Event, it.d.Attempt
+		d.Original, d.Attempt = it.d.Event, it.attempt
 	}
 	e, err := d.event()
 	if err != nil {
 		return err
 	}
 	b := g.bus
-	if limit := b.opts.MaxEventBytes / 2; len(it.body) > limit {
-		e.Data = it.body[:limit] // garbage over the limit can't be kept whole
+	if limit := b.opts.MaxEventBytes / 2; d.Body != nil && len(d.Body) > limit {
+		e.Data = d.Body[:limit] // garbage over the limit can't be kept whole
 	}
 	var m driver.Message
 	if err := b.encode(g.ctx, dead(g), e, &m); err != nil && !errors.Is(err, ErrTooLarge) {

@@ -15,7 +15,8 @@ import (
 // without waiting further.
 type Handler func(ctx context.Context, d *Delivery) error
 
-// Delivery is one event for a handler, which owns it.
+// Delivery is one event for a handler, which owns it but must not change the
+// bytes of its Data in place: a further attempt reads them again.
 type Delivery struct {
 	// Event is what was published.
 	Event Event
@@ -88,6 +89,7 @@ func (b *Bus) Group(ctx context.Context, topic, group string, h Handler, opts *G
 		g.h = m(g.h)
 	}
 	g.held.next, g.held.prev = &g.held, &g.held
+	g.wake.L = &g.mu
 	hctx, cancel := context.WithCancel(context.Background())
 	g.ctx = hctx
 	s := &Subscription{finish: g.finish, cancel: cancel}

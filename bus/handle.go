@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/goswale/swale/bus/driver"
 )
 
 // RetryAfter returns an error that has the event tried again after the delay
@@ -70,19 +72,16 @@ func guard(h Handler) Handler {
 // to try again.
 func (g *member) handle(it *item) (delay time.Duration, again bool) {
 	for it.bad == nil {
-		attempt := it.d // the handler owns its delivery, so that it gets a copy
-		if it.d.Attempt > 1 || g.opts.MaxAttempts > 1 {
-			attempt.Event = it.d.Event.shielded()
-		}
-		err := g.h(g.ctx, &attempt)
+		it.d.Topic, it.d.Group, it.d.Attempt = g.topic, g.group, it.attempt
+		err := g.h(g.ctx, &it.d)
 		if err == nil {
-			if len(it.more) > 0 {
-				it.d.Event, it.more = it.more[0], it.more[1:]
-				it.d.Attempt = 1
-				continue
+			if more, bad := g.following(it); bad != nil {
+				it.bad = bad
+			} else if !more {
+				g.settled(it.acker.Ack())
+				return 0, false
 			}
-			g.settled(it.acker.Ack())
-			return 0, false
+			continue
 		}
 		if delay, again = g.failed(it, err); again {
 			return delay, true
@@ -90,16 +89,39 @@ func (g *member) handle(it *item) (delay time.Duration, again bool) {
 		it.bad = err
 	}
 	if err := g.bury(it); err != nil {
-		g.bus.log.Error("dead letter", "topic", g.topic, "group", g.group, "id", it.d.Event.ID, "error", err)
-		return g.opts.Backoff.Delay(it.d.Attempt), true
+		g.bus.log.Error("dead letter", "topic", g.topic, "group", g.group, "error", err)
+		return g.opts.Backoff.Delay(it.attempt), true
 	}
 	g.settled(it.acker.Ack())
 	return 0, false
 }
 
+// following goes on to the next event of a batch, if the item is one and has more.
+func (g *member) following(it *item) (more bool, err error) {
+	if !isMedia(it.m.ContentType, driver.ContentTypeBatch) {
+		return false, nil
+	}
+	it.index++
+	it.attempt = 1
+	events, err := UnmarshalBatch(it.m.Body)
+	if err != nil || it.index >= len(events) {
+		return false, err
+	}
+	it.d = Delivery{Event: events[it.index]}
+	return true, nil
+}
+
 // failed judges a handler's error: another attempt, or the end.
 func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
-	attempt := it.d.Attempt
+	attempt := it.attempt
+	redriven := it.d.Redriven
+	it.d = Delivery{} // the handler may have changed it
+	if _, bad := g.decode(it); bad != nil {
+		err = errors.Join(err, bad) // it changed the data in place
+	}
+	if redriven {
+		g.redriven(&it.d)
+	}
 	log := g.bus.log.With("topic", g.topic, "group", g.group, "id", it.d.Event.ID, "type", it.d.Event.Type, "attempt", attempt, "error", err)
 	var p *PanicError
 	if errors.As(err, &p) {
@@ -110,7 +132,7 @@ func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
 		log.Warn("event becomes a dead letter")
 		return 0, false
 	}
-	it.d.Attempt++
+	it.attempt++
 	delay = g.opts.Backoff.Delay(attempt)
 	var after *retryAfter
 	if errors.As(err, &after) {
@@ -118,18 +140,4 @@ func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
 	}
 	log.Debug("event is tried again", "delay", delay)
 	return delay, true
-}
-
-// shielded returns a copy for a handler, whose changes must not reach the next
-// attempt: the map is copied, the data is capped but shared.
-func (e *Event) shielded() Event {
-	c := *e
-	if len(e.Extensions) > 0 {
-		c.Extensions = make(map[string]string, len(e.Extensions))
-		for k, v := range e.Extensions {
-			c.Extensions[k] = v
-		}
-	}
-	c.Data = e.Data[:len(e.Data):len(e.Data)]
-	return c
 }

@@ -26,45 +26,53 @@ type member struct {
 	ready    []*lane          // lanes whose first event may be handled now
 	head     int              // first of ready
 	workers  int
+	idle     int // workers that wait on wake and weren't signalled
+	wake     sync.Cond
 	waiting  map[*lane]*time.Timer // lanes between two attempts
 	held     item                  // ring of everything held, oldest first
 	stopping bool
 	drained  chan struct{} // closed when stopping and no worker is left
+	rousing  bool          // a worker was roused and hasn't looked yet
+	spare    *lane         // unused lanes
+	tick     uint64        // counts the toucher's rounds
 	touching chan struct{} // closed to end the toucher
 	touched  sync.WaitGroup
 	keeper   atomic.Bool // the dead letters' group is there
 }
 
+// lane is a queue of items with one key.
 type lane struct {
-	key   string
-	items []*item
+	key         string
+	first, last *item
+	spare       *lane // next unused lane
 }
 
 // item is one delivery held here.
 type item struct {
-	next, prev *item
+	next, prev *item // in the ring of everything held
+	behind     *item // in its lane
 	acker      driver.Acker
+	m          driver.Message // as received
 	d          Delivery
-	more       []Event // the rest of a batch
-	body       []byte  // as received, when it is no valid event
+	attempt    int
+	index      int // of d.Event in a batch
 	bad        error
-	since      time.Time
+	tick       uint64
 }
 
 // deliver takes a delivery from the driver. It doesn't block.
 func (g *member) deliver(in driver.Delivery) {
-	it := &item{acker: in.Acker, since: time.Now()}
-	it.d.Topic, it.d.Group, it.d.Attempt = g.topic, g.group, max(in.Attempt, 1)
-	if err := g.decode(&in.Message, it); err != nil {
+	it := &item{acker: in.Acker, m: in.Message, attempt: max(in.Attempt, 1)}
+	_, err := g.decode(it)
+	if err != nil {
 		g.bus.bad(g.topic, in.Body, err)
-		it.bad, it.body = err, in.Body
+		it.bad = err
 	} else if to := it.d.Event.Extensions[redriveGroup]; to != "" {
 		if to != g.group {
 			g.settled(in.Acker.Ack())
 			return
 		}
-		delete(it.d.Event.Extensions, redriveGroup)
-		it.d.Redriven = true
+		g.redriven(&it.d)
 	}
 	key := it.d.Event.Key()
 	g.mu.Lock()
@@ -73,56 +81,99 @@ func (g *member) deliver(in driver.Delivery) {
 		g.settled(in.Acker.Nack(0))
 		return
 	}
+	it.tick = g.tick
 	it.prev, it.next = g.held.prev, &g.held
 	it.prev.next, g.held.prev = it, it
 	if key != "" {
 		if l := g.lanes[key]; l != nil {
-			l.items = append(l.items, it)
+			l.last.behind = it
+			l.last = it
 			return
 		}
 	}
-	l := &lane{key: key, items: []*item{it}}
+	l := g.spare
+	if l != nil {
+		g.spare = l.spare
+	} else {
+		l = new(lane)
+	}
+	l.key, l.first, l.last = key, it, it
 	if key != "" {
 		g.lanes[key] = l
 	}
 	g.run(l)
 }
 
-func (g *member) decode(m *driver.Message, it *item) error {
-	if err := g.bus.check(m); err != nil {
-		return err
+// decode reads the item's event again from what was received, so that what a
+// handler did to its copy is forgotten. It returns how many events came together.
+func (g *member) decode(it *item) (n int, err error) {
+	if err := g.bus.check(&it.m); err != nil {
+		return 0, err
 	}
-	err := it.d.Event.fromMessage(m)
+	err = it.d.Event.fromMessage(&it.m)
 	if !errors.Is(err, errBatch) {
-		return err
+		return 1, err
 	}
-	events, err := UnmarshalBatch(m.Body)
+	events, err := UnmarshalBatch(it.m.Body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(events) == 0 {
-		return errors.New("empty batch")
+		return 0, errors.New("empty batch")
 	}
-	it.d.Event, it.more = events[0], events[1:]
-	return nil
+	it.d.Event = events[it.index]
+	return len(events), nil
+}
+
+// redriven takes off the mark of an event that was a dead letter.
+func (*member) redriven(d *Delivery) {
+	delete(d.Event.Extensions, redriveGroup)
+	if len(d.Event.Extensions) == 0 {
+		d.Event.Extensions = nil
+	}
+	d.Redriven = true
 }
 
 // run makes a lane ready; g.mu is held.
 func (g *member) run(l *lane) {
 	g.ready = append(g.ready, l)
-	if g.workers < g.opts.Parallel {
+	g.rouse()
+}
+
+// rouse has a further worker look for work, unless one is on its way; that one
+// rouses the next. So a burst of quick events doesn't wake everybody. g.mu is held.
+func (g *member) rouse() {
+	switch {
+	case g.rousing:
+	case g.idle > 0:
+		g.rousing = true
+		g.idle--
+		g.wake.Signal()
+	case g.workers < g.opts.Parallel:
+		g.rousing = true
 		g.workers++
 		go g.work()
 	}
 }
 
-// work handles what is ready until nothing is.
+// work handles what is ready until the member stops.
 func (g *member) work() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	fresh := true
 	for {
-		if g.stopping || g.head == len(g.ready) {
+		// A worker that has nothing to do waits instead of ending: a new goroutine
+		// would have to grow its stack again for every event.
+		for !g.stopping && g.head == len(g.ready) {
 			g.ready, g.head = g.ready[:0], 0
+			if fresh {
+				g.rousing = false
+			}
+			g.idle++
+			g.wake.Wait()
+			fresh = true
+		}
+		if g.stopping {
 			g.workers--
 			if g.workers == 0 && g.drained != nil {
 				close(g.drained)
@@ -130,14 +181,20 @@ func (g *member) work() {
 			}
 			return
 		}
+		if fresh {
+			fresh, g.rousing = false, false
+		}
 		l := g.ready[g.head]
 		g.ready[g.head] = nil
 		g.head++
+		if g.head < len(g.ready) {
+			g.rouse()
+		}
 		if g.head > 1024 && g.head*2 > len(g.ready) {
 			g.ready = append(g.ready[:0], g.ready[g.head:]...)
 			g.head = 0
 		}
-		it := l.items[0]
+		it := l.first
 		g.mu.Unlock()
 		delay, again := g.handle(it)
 		g.mu.Lock()
@@ -146,14 +203,22 @@ func (g *member) work() {
 			continue
 		}
 		g.release(it)
-		l.items[0] = nil
-		l.items = l.items[1:]
-		if len(l.items) > 0 {
-			g.ready = append(g.ready, l)
-		} else if l.key != "" {
-			delete(g.lanes, l.key)
-		}
+		g.advance(l)
 	}
+}
+
+// advance takes the first item out of its lane; g.mu is held.
+func (g *member) advance(l *lane) {
+	l.first = l.first.behind
+	if l.first != nil {
+		g.ready = append(g.ready, l)
+		return
+	}
+	if l.key != "" {
+		delete(g.lanes, l.key)
+	}
+	*l = lane{spare: g.spare}
+	g.spare = l
 }
 
 // park has the lane wait before its first event is tried again; g.mu is held.
@@ -186,6 +251,7 @@ func (g *member) release(it *item) {
 func (g *member) finish(ctx context.Context) error {
 	g.mu.Lock()
 	g.stopping = true
+	g.wake.Broadcast()
 	for l, t := range g.waiting {
 		t.Stop()
 		delete(g.waiting, l)
@@ -232,22 +298,22 @@ func (g *member) startTouching() {
 			select {
 			case <-g.touching:
 				return
-			case now := <-ticker.C:
-				g.touch(now.Add(-every / 2))
+			case <-ticker.C:
+				g.touch()
 			}
 		}
 	})
 }
 
-// touch restarts the broker's wait for each item held since before that time.
-func (g *member) touch(before time.Time) {
+// touch restarts the broker's wait for each item that was held at the last round
+// already.
+func (g *member) touch() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for it := g.held.next; it != &g.held && it.since.Before(before); it = it.next {
-		if it.acker != nil {
-			g.settled(it.acker.Touch())
-		}
+	for it := g.held.next; it != &g.held && it.tick < g.tick; it = it.next {
+		g.settled(it.acker.Touch())
 	}
+	g.tick++
 }
 
 // settled logs a failed ack, nack or touch: the broker will deliver again.

@@ -33,9 +33,10 @@ type puller struct {
 	mu       sync.Mutex
 	sub      *nats.Subscription
 	pin      string
-	asked    int       // messages that were asked for and haven't come
-	renew    time.Time // when to ask again whatever is asked
+	asked    int  // messages that were asked for and haven't come
+	due      bool // ask again whatever is asked
 	heard    time.Time
+	came     bool      // something, since the last tick
 	held     int       // handed over and not settled
 	buffer   []*pulled // not handed over
 	joining  bool      // the pin is new: others may still hold older messages
@@ -73,7 +74,7 @@ func (p *puller) listen() error {
 	_ = sub.SetPendingLimits(-1, -1)
 	sub.SetClosedHandler(func(string) { close(p.drained) })
 	p.sub = sub
-	p.heard = time.Now()
+	p.heard, p.due = time.Now(), true
 	p.ask()
 	return nil
 }
@@ -81,9 +82,8 @@ func (p *puller) listen() error {
 // ask asks for as many as there is room for; p.mu is held.
 func (p *puller) ask() {
 	room := p.opts.MaxInFlight - p.held - p.asked - len(p.buffer)
-	now := time.Now()
 	// Half of the room at a time keeps the requests few.
-	if due := now.After(p.renew); p.stopping || !due && room < (p.opts.MaxInFlight+1)/2 {
+	if p.stopping || !p.due && room < (p.opts.MaxInFlight+1)/2 {
 		return
 	}
 	if room <= 0 {
@@ -109,7 +109,7 @@ func (p *puller) ask() {
 	}
 	if p.conn.nc.IsConnected() && p.conn.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+p.name, p.sub.Subject, body) == nil {
 		p.asked += room
-		p.renew = now.Add(interval)
+		p.due = false
 	}
 }
 
@@ -118,6 +118,7 @@ func (p *puller) ask() {
 func (p *puller) run() {
 	ticker := time.NewTicker(min(p.interval(), p.heartbeat()))
 	defer ticker.Stop()
+	renewed := time.Now()
 	for {
 		select {
 		case <-p.stop:
@@ -127,6 +128,12 @@ func (p *puller) run() {
 			p.revive()
 		case <-ticker.C:
 			p.mu.Lock()
+			if time.Since(renewed) >= p.interval() {
+				renewed, p.due = time.Now(), true
+			}
+			if p.came {
+				p.came, p.heard = false, time.Now()
+			}
 			silent := time.Since(p.heard) > 4*p.interval()
 			if silent {
 				p.heard = time.Now()
@@ -153,7 +160,7 @@ func (p *puller) run() {
 // connection is told of the connection's ups and downs.
 func (p *puller) connection(up bool) {
 	p.mu.Lock()
-	p.asked, p.renew, p.heard = 0, time.Time{}, time.Now()
+	p.asked, p.due, p.heard = 0, true, time.Now()
 	p.mu.Unlock()
 	if up {
 		p.poke(p.gone) // the server may have lost what it had in memory
@@ -179,7 +186,7 @@ func (p *puller) revive() {
 		return
 	}
 	p.mu.Lock()
-	p.asked, p.renew = 0, time.Time{}
+	p.asked, p.due = 0, true
 	p.mu.Unlock()
 }
 
@@ -198,12 +205,12 @@ func (p *puller) take(m *nats.Msg) {
 	p.giving.Lock()
 	defer p.giving.Unlock()
 	p.mu.Lock()
-	p.heard = time.Now()
+	p.came = true
 	p.asked = max(p.asked-1, 0)
 	d := &pulled{p: p, m: m, place: at}
 	if p.stopping {
 		p.mu.Unlock()
-		_ = d.settle("-NAK")
+		_ = d.settle(nakBody)
 		return
 	}
 	if !p.opts.Shared {
@@ -260,7 +267,7 @@ func (p *puller) keep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range p.buffer {
-		_ = d.send("+WPI")
+		_ = d.send(touchBody)
 	}
 }
 
@@ -303,29 +310,36 @@ func (p *puller) control(status string, m *nats.Msg) {
 			return
 		}
 	default: // 503: nobody there; run looks after it
-		p.asked, p.renew = 0, time.Now().Add(p.interval()/4)
+		p.asked = 0
 		p.poke(p.gone)
 		return
 	}
 	p.ask()
 }
 
+// The words of JetStream's ack protocol; never changed.
+var (
+	ackBody   = []byte("+ACK")
+	nakBody   = []byte("-NAK")
+	touchBody = []byte("+WPI")
+)
+
 // Ack implements driver.Acker.
-func (d *pulled) Ack() error { return d.settle("+ACK") }
+func (d *pulled) Ack() error { return d.settle(ackBody) }
 
 // Nack implements driver.Acker.
 func (d *pulled) Nack(delay time.Duration) error {
 	if delay <= 0 {
-		return d.settle("-NAK")
+		return d.settle(nakBody)
 	}
-	return d.settle(fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds()))
+	return d.settle(fmt.Appendf(nil, `-NAK {"delay": %d}`, delay.Nanoseconds()))
 }
 
 // Touch implements driver.Acker.
-func (d *pulled) Touch() error { return d.send("+WPI") }
+func (d *pulled) Touch() error { return d.send(touchBody) }
 
-func (d *pulled) send(what string) error {
-	err := d.p.conn.nc.Publish(d.m.Reply, []byte(what))
+func (d *pulled) send(what []byte) error {
+	err := d.p.conn.nc.Publish(d.m.Reply, what)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return nats.ErrDisconnected
 	}
@@ -333,7 +347,7 @@ func (d *pulled) send(what string) error {
 }
 
 // settle sends the verdict and makes room for another message.
-func (d *pulled) settle(what string) error {
+func (d *pulled) settle(what []byte) error {
 	err := d.send(what)
 	p := d.p
 	p.mu.Lock()
@@ -356,7 +370,7 @@ func (p *puller) Stop(ctx context.Context) error {
 		p.buffer = nil
 		p.mu.Unlock()
 		for _, d := range rest {
-			_ = d.send("-NAK")
+			_ = d.send(nakBody)
 		}
 		if p.sub.Drain() != nil { // no connection any more
 			_ = p.sub.Unsubscribe()

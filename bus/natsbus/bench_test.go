@@ -1,0 +1,205 @@
+package natsbus_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/natsbus"
+	"github.com/goswale/swale/bus/natsbus/embedded"
+)
+
+// sample is an event of about 200 bytes when encoded.
+func sample(key int) bus.Event {
+	return bus.Event{
+		ID: "01J8Z3K5V9Q2", Source: "/restaurants", Type: "resn.update", Subject: fmt.Sprintf("https://api.example/restaurants/%d", key%64),
+		Time: time.Date(2026, 11, 21, 9, 25, 0, 123000000, time.UTC), Extensions: map[string]string{"topic": "restaurants", "sequence": "184467"},
+	}
+}
+
+func benchServer(b *testing.B) string {
+	b.Helper()
+	s, err := embedded.Start(b.Context(), &embedded.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(s.Shutdown)
+	return s.URL()
+}
+
+func BenchmarkPublishRaw(b *testing.B) {
+	nc, err := nats.Connect(benchServer(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, _ := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
+	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "raw", Subjects: []string{"raw.>"}}); err != nil {
+		b.Fatal(err)
+	}
+	body := make([]byte, 200)
+	for b.Loop() {
+		if _, err := js.PublishAsync("raw.x", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+}
+
+func openBench(b *testing.B) *bus.Bus {
+	b.Helper()
+	c, err := natsbus.Open(b.Context(), benchServer(b), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Shutdown(context.Background()) })
+	return c
+}
+
+func BenchmarkPublishAsync(b *testing.B) {
+	c := openBench(b)
+	var wg sync.WaitGroup
+	e := sample(1)
+	for b.Loop() {
+		wg.Add(1)
+		if err := c.PublishAsync(b.Context(), "restaurants", e, func(err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			wg.Done()
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wg.Wait()
+}
+
+func BenchmarkPublishBatch(b *testing.B) {
+	c := openBench(b)
+	batch := make([]bus.Event, 256)
+	for i := range batch {
+		batch[i] = sample(i)
+	}
+	n := 0
+	for b.Loop() {
+		if n++; n%256 == 0 {
+			if err := c.Publish(b.Context(), "restaurants", batch...); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkConsumeRaw(b *testing.B) {
+	nc, err := nats.Connect(benchServer(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, _ := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
+	st, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "raw", Subjects: []string{"raw.>"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	cons, err := st.CreateConsumer(b.Context(), jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "raw.x"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var got atomic.Int64
+	all := make(chan struct{})
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		_ = m.Ack()
+		if got.Add(1) == int64(b.N) {
+			close(all)
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cc.Stop()
+	body := make([]byte, 200)
+	b.ResetTimer()
+	for range b.N {
+		if _, err := js.PublishAsync("raw.x", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-all
+}
+
+func BenchmarkConsume(b *testing.B) {
+	c := openBench(b)
+	var got atomic.Int64
+	all := make(chan struct{})
+	if _, err := c.Group(b.Context(), "restaurants", "g", func(context.Context, *bus.Delivery) error {
+		if got.Add(1) == int64(b.N) {
+			close(all)
+		}
+		return nil
+	}, &bus.GroupOptions{MaxInFlight: 1000}); err != nil {
+		b.Fatal(err)
+	}
+	events := make([]bus.Event, 64)
+	for i := range events {
+		events[i] = sample(i)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		if err := c.PublishAsync(b.Context(), "restaurants", events[i%64], func(error) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-all
+}
+
+func BenchmarkRequestRaw(b *testing.B) {
+	nc, err := nats.Connect(benchServer(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.QueueSubscribe("echo", "g", func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+		b.Fatal(err)
+	}
+	body := make([]byte, 200)
+	for b.Loop() {
+		if _, err := nc.RequestWithContext(b.Context(), "echo", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	c := openBench(b)
+	if _, err := c.Serve(b.Context(), "echo", "g", func(_ context.Context, e bus.Event) (bus.Event, error) { return e, nil }, nil); err != nil {
+		b.Fatal(err)
+	}
+	e := sample(1)
+	for b.Loop() {
+		if _, err := c.Request(b.Context(), "echo", e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBroadcastLatency(b *testing.B) {
+	c := openBench(b)
+	got := make(chan struct{}, 1)
+	if _, err := c.Broadcast(b.Context(), "restaurants", bus.BroadcastHandler{Event: func(bus.Event) { got <- struct{}{} }}, nil); err != nil {
+		b.Fatal(err)
+	}
+	e := sample(1)
+	for b.Loop() {
+		if err := c.PublishAsync(b.Context(), "restaurants", e, func(error) {}); err != nil {
+			b.Fatal(err)
+		}
+		<-got
+	}
+}
