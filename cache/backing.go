@@ -1,5 +1,315 @@
 package cache
 
-func (t *Transport) writeBacking(*entry) {}
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash/crc32"
+	"net/http"
+	"strings"
+	"sync"
+)
 
-func (t *Transport) readBacking(*ask) *entry { return nil }
+// The second level keeps, under a digest of each key, the variants of its
+// URI. It is written when a response is stored and read when memory has
+// nothing.
+//
+// What comes back is trusted as far as the ledger can judge it. An entry of
+// this very Transport has its stamp, so every notice since counts, and what
+// the ledger has forgotten counts as a notice. An entry of somebody else, or
+// of this program's last life, gets stamp zero: it obeys HTTP's freshness,
+// falls to any notice on record, and isn't vouched for until it was
+// validated.
+
+// secondLevel is what the Transport keeps to use a Backing.
+type secondLevel struct {
+	store Backing
+	self  [16]byte // tells entries of this Transport from others'
+	locks [32]sync.Mutex
+}
+
+const (
+	backingMagic = "swale\x01"
+	// maxBackingVariants bounds the variants under one key.
+	maxBackingVariants = 16
+)
+
+func newSecondLevel(b Backing) *secondLevel {
+	s := &secondLevel{store: b}
+	_, _ = rand.Read(s.self[:]) // never fails
+	return s
+}
+
+// backingKey is short and printable, and gives no identity away.
+func backingKey(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "swale-" + hex.EncodeToString(sum[:])
+}
+
+// write adds e to the variants of its key.
+func (s *secondLevel) write(e *entry) {
+	lock := &s.locks[e.hash%uint64(len(s.locks))]
+	lock.Lock()
+	defer lock.Unlock()
+	key := backingKey(e.key())
+	kept := s.encode(e)
+	n := 1
+	old, _ := s.store.Get(key)
+	for image := range images(old) {
+		other, ok := decodeImage(image)
+		if !ok || other.key != e.key() || n >= maxBackingVariants {
+			continue
+		}
+		if other.vary() == e.blob[e.keyLen:e.values()]+strings.Join(e.shape.vary, ",") {
+			if other.self == s.self && other.stamp > e.stamp {
+				return // overtaken
+			}
+			continue
+		}
+		kept = append(kept, image...)
+		n++
+	}
+	s.store.Set(key, kept)
+}
+
+// forget removes every variant of a key.
+func (s *secondLevel) forget(key string) { s.store.Delete(backingKey(key)) }
+
+// readBacking looks for a request's entry in the second level and brings it
+// into memory.
+func (t *Transport) readBacking(a *ask) *entry {
+	value, ok := t.backing.store.Get(backingKey(a.key))
+	if !ok {
+		return nil
+	}
+	var found *entry
+	valid := false
+	for image := range images(value) {
+		s, ok := decodeImage(image)
+		if !ok || s.key != a.key {
+			continue
+		}
+		valid = true
+		if !s.matches(a.req.Header) {
+			continue
+		}
+		if e := t.revive(s, a); e != nil {
+			if t.store.insert(e) {
+				found = e
+				break
+			}
+			t.store.drop(e)
+		}
+	}
+	if !valid {
+		t.logger.Warn("cache: second level holds something that isn't a stored response", "url", a.req.URL.Redacted())
+	}
+	return found
+}
+
+// revive makes an entry of what the second level had.
+func (t *Transport) revive(s *image, a *ask) *entry {
+	resp := &http.Response{
+		Status: s.status, StatusCode: int(s.code), Header: s.header, Uncompressed: s.flags&1 != 0,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	p := parsePolicy(s.header, t.target, t.directive)
+	if p.noStore && !p.mustUnderstand || int64(len(s.body)) > t.maxEntry {
+		return nil
+	}
+	lines := storedLines(s.header, nil)
+	e := newEntry(s.key, t.shapeOf(resp, s.header, lines, p), s.selectors, lines, s.body, nil)
+	e.hash = a.hash
+	e.birth, e.lifetime, e.validated = s.birth, s.lifetime, s.validated
+	if s.self == t.backing.self {
+		e.stamp, e.marks = s.stamp, s.marks
+	}
+	origin, path, _, _ := splitKey(s.key)
+	if p.scope != "" {
+		t.announce(origin, p.scope)
+	}
+	e.res = t.ledger.pin(t.ledger.resourceHash(s.key[:len(origin)+len(path)]), origin)
+	t.join(e, s.header)
+	return e
+}
+
+// image is a stored response as the second level has it.
+type image struct {
+	self                       [16]byte
+	key, status, body          string
+	code, flags                uint64
+	marks                      uint16
+	stamp                      uint64
+	birth, lifetime, validated int64
+	selectors                  http.Header // of the request; a name without a value was absent
+	varies                     []string
+	header                     http.Header
+}
+
+// vary names the variant.
+func (s *image) vary() string {
+	var b strings.Builder
+	for _, name := range s.varies {
+		if v, ok := s.selectors[name]; ok {
+			writeLength(&b, len(v[0])+1)
+			b.WriteString(v[0])
+		} else {
+			b.WriteByte(0)
+		}
+	}
+	return b.String() + strings.Join(s.varies, ",")
+}
+
+func (s *image) matches(h http.Header) bool {
+	for _, name := range s.varies {
+		v, present := s.selectors[name]
+		stored := ""
+		if present {
+			stored = v[0]
+		}
+		if !selectorEqual(stored, present, name, h[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// An image is: length of the rest (uvarint), then magic, the fields below,
+// and a checksum over all of that.
+
+func (s *secondLevel) encode(e *entry) []byte {
+	b := append([]byte(backingMagic), s.self[:]...)
+	flags := uint64(0)
+	if e.shape.uncompressed {
+		flags = 1
+	}
+	for _, n := range [...]uint64{
+		e.stamp, uint64(e.marks), flags, uint64(e.shape.status),
+		uint64(e.birth), uint64(e.lifetime), uint64(e.validated),
+	} {
+		b = binary.AppendUvarint(b, n)
+	}
+	b = appendText(b, e.shape.statusLine)
+	b = appendText(b, e.key())
+	b = binary.AppendUvarint(b, uint64(len(e.shape.vary)))
+	i := int(e.keyLen)
+	for _, name := range e.shape.vary {
+		b = appendText(b, name)
+		n, next := readLength(e.blob, i)
+		i = next + max(n-1, 0)
+		b = binary.AppendUvarint(b, uint64(n)) // length and one, as in the blob
+		b = append(b, e.blob[next:i]...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.shape.fields)))
+	for _, f := range e.shape.fields {
+		value := f.value
+		if f.own {
+			n, next := readLength(e.blob, i)
+			value, i = e.blob[next:next+n], next+n
+		}
+		b = appendText(b, f.name)
+		b = appendText(b, value)
+	}
+	b = appendText(b, e.body())
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// images walks over the images in a value, each with its length in front, and
+// stops where they don't fit.
+func images(value []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for len(value) > 0 {
+			n, w := binary.Uvarint(value)
+			if w <= 0 || n > uint64(len(value)-w) {
+				return
+			}
+			if !yield(value[:w+int(n)]) {
+				return
+			}
+			value = value[w+int(n):]
+		}
+	}
+}
+
+// decodeImage reads an image with its length. It reports false for anything
+// that encode hasn't written.
+func decodeImage(b []byte) (*image, bool) {
+	_, w := binary.Uvarint(b)
+	if w <= 0 || len(b)-w < len(backingMagic)+16+4 {
+		return nil, false
+	}
+	b = b[w:]
+	sum := binary.LittleEndian.Uint32(b[len(b)-4:])
+	b = b[:len(b)-4]
+	if crc32.ChecksumIEEE(b) != sum || string(b[:len(backingMagic)]) != backingMagic {
+		return nil, false
+	}
+	r := imageReader{b: b[len(backingMagic):]}
+	s := &image{selectors: http.Header{}, header: http.Header{}}
+	copy(s.self[:], r.take(16))
+	s.stamp = r.number()
+	marks := r.number()
+	s.flags, s.code = r.number(), r.number()
+	s.birth, s.lifetime, s.validated = int64(r.number()), int64(r.number()), int64(r.number())
+	s.status, s.key = r.text(), r.text()
+	for range r.count() {
+		name := r.text()
+		s.varies = append(s.varies, name)
+		if n := r.number(); n > 0 {
+			s.selectors[name] = []string{string(r.take(n - 1))}
+		}
+	}
+	for range r.count() {
+		name := r.text()
+		s.header[name] = append(s.header[name], r.text())
+	}
+	s.body = r.text()
+	s.marks = uint16(marks)
+	ok := !r.bad && len(r.b) == 0 && marks <= 0xffff && s.code >= 200 && s.code <= 999 && len(s.key) <= maxKey
+	return s, ok && strings.Contains(s.key, "://") && s.lifetime >= 0
+}
+
+// imageReader reads until something doesn't fit.
+type imageReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *imageReader) number() uint64 {
+	n, w := binary.Uvarint(r.b)
+	if w <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[w:]
+	return n
+}
+
+// count reads the number of items to come, each of which takes a byte at
+// least.
+func (r *imageReader) count() uint64 {
+	n := r.number()
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return 0
+	}
+	return n
+}
+
+func (r *imageReader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *imageReader) text() string { return string(r.take(r.number())) }

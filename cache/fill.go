@@ -46,7 +46,11 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 		}
 	}
 	if cand != nil {
-		f.asked = t.standingOf(cand) != current
+		// An entry that a notice has named is current, but what intermediaries
+		// keep may be from before that notice. And only the owner's own answer
+		// can be vouched for, if somebody does: see mark.
+		f.asked = t.standingOf(cand) != current || f.res.generation() > cand.stamp ||
+			cand.shape.scope != nil && cand.shape.scope.Live()
 	} else {
 		f.asked = f.noticed()
 	}
@@ -113,29 +117,38 @@ func (f *fill) entry(a *answer, body string, shared *string, confirmed bool) *en
 		e.marks |= markGuessed
 	}
 	e.res = t.ledger.pinAgain(f.res)
-	if names, ok := sfStrings(a.header["Cache-Groups"]); ok && len(names) > 0 {
-		slices.Sort(names)
-		names = slices.Compact(names)
-		if e.rare == nil {
-			e.rare = &rare{}
-		}
-		for _, name := range names[:min(len(names), maxGroups)] {
-			e.rare.groups = append(e.rare.groups, t.ledger.pin(t.ledger.groupHash(f.res.origin.name, name), f.res.origin.name))
-		}
-		if len(names) > maxGroups {
-			e.marks |= markGroupLag // can't be told of what it isn't listed for
-		}
-	}
-	f.mark(e, confirmed)
+	t.join(e, a.header)
+	f.mark(e, confirmed, len(a.header["Age"]) > 0)
 	return e
+}
+
+// join makes e a member of the groups that its response names.
+func (t *Transport) join(e *entry, h http.Header) {
+	names, ok := sfStrings(h["Cache-Groups"])
+	if !ok || len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if e.rare == nil {
+		e.rare = &rare{}
+	}
+	origin := e.res.origin.name
+	for _, name := range names[:min(len(names), maxGroups)] {
+		e.rare.groups = append(e.rare.groups, t.ledger.pin(t.ledger.groupHash(origin, name), origin))
+	}
+	if len(names) > maxGroups {
+		e.marks |= markGroupLag // can't be told of what it isn't listed for
+	}
 }
 
 // maxGroups bounds the groups that one response may join (RFC 9875 section 2
 // asks for at least 32).
 const maxGroups = 128
 
-// mark decides what the answer is worth to others than who asked.
-func (f *fill) mark(e *entry, confirmed bool) {
+// mark decides what the answer is worth to others than who asked. confirmed
+// says that it is a 304, kept that it comes from an intermediary's store.
+func (f *fill) mark(e *entry, confirmed, kept bool) {
 	t := f.t
 	p := &e.shape.policy
 	n := e.res.last.Load()
@@ -168,7 +181,9 @@ func (f *fill) mark(e *entry, confirmed bool) {
 			}
 		}
 	}
-	if s := e.shape.scope; s != nil {
+	// What an intermediary kept may be from before a notice that this cache
+	// never had to hear of.
+	if s := e.shape.scope; s != nil && (f.asked || !kept) {
 		since, ok := s.liveSince(f.stamp, t.nowNano())
 		if ok && (lag == 0 || since <= settled || named) {
 			e.marks |= markVouchable

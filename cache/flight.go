@@ -50,7 +50,8 @@ type flight struct {
 	err   error
 	// Set before done is closed:
 	entry  *entry
-	status int // what the origin answered; 304 if it confirmed
+	kept   bool // entry is in the store
+	status int  // what the origin answered; 304 if it confirmed
 }
 
 // fly starts a question. readers is 1 for a leader, 0 for a refresh.
@@ -74,6 +75,10 @@ func (fl *flight) launch() {
 	go func() {
 		defer fl.drop()
 		fl.run()
+		if fl.kept && fl.t.backing != nil {
+			// Nobody waits for the second level.
+			fl.t.backing.write(fl.entry)
+		}
 	}()
 }
 
@@ -148,7 +153,7 @@ func (fl *flight) run() {
 	}
 	// The reader may still read the buffer; the entry has its own copy.
 	e := fl.fill.entry(ans, string(fl.spool.buf), nil, false)
-	fl.store(e)
+	fl.kept = fl.commit(e)
 	fl.entry = e
 }
 
@@ -166,19 +171,13 @@ func (fl *flight) confirmed(resp *http.Response) {
 	fl.t.store.shard(fl.hash).counts.notModified.Add(1)
 	fl.status = http.StatusNotModified
 	if keep {
-		fl.store(e)
+		fl.kept = fl.commit(e)
 	} else {
 		fl.t.store.remove(fl.cand)
 		fl.t.store.drop(e)
 	}
 	fl.entry = e
 	fl.land(nil)
-}
-
-func (fl *flight) store(e *entry) {
-	if fl.commit(e) && fl.t.backing != nil {
-		fl.t.writeBacking(e)
-	}
 }
 
 // passed handles an answer that can't be stored: the leader gets it as it is.

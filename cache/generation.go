@@ -185,6 +185,14 @@ func (l *ledger) lastAt(r *record) int64 {
 	return s.floorAt
 }
 
+// peek returns the record if there is one.
+func (l *ledger) peek(hash uint64) *record {
+	s := l.shard(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(hash)
+}
+
 // noteAll invalidates everything.
 func (l *ledger) noteAll(at int64) {
 	storeMax(&l.all, l.clock.Add(1))

@@ -157,7 +157,7 @@ func (t *Transport) invalidateOwn(target string, req *http.Request) {
 	}
 	t.invalidate(target)
 	if t.backing != nil {
-		t.backing.Delete(key)
+		t.backing.forget(key)
 	}
 }
 

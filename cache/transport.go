@@ -15,7 +15,7 @@ type Transport struct {
 	next            http.RoundTripper
 	partition       func(*http.Request) string
 	shareAuthorized bool
-	backing         Backing
+	backing         *secondLevel // nil without a Backing
 	directive       string
 	target          string
 	vouchLimit      time.Duration
@@ -52,10 +52,13 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 	o.setDefaults()
 	l := newLedger(o.MaxRecords)
 	t := &Transport{
-		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized, backing: o.Backing,
+		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized,
 		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, maxEntry: o.MaxEntryBytes,
 		clock: o.Clock, logger: o.Logger, onScope: o.OnScope,
 		ledger: l, store: newStore(l, o.MaxBytes),
+	}
+	if o.Backing != nil {
+		t.backing = newSecondLevel(o.Backing)
 	}
 	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, now: t.now}
 	t.shapes.byKey = make(map[string]*shape)
