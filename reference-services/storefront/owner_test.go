@@ -54,7 +54,7 @@ func newOwner(t *testing.T, b *bus.Bus, items int) *owner {
 // down makes the owner stop as a whole: nothing is served, nothing announced.
 func (o *owner) down() {
 	o.Close()
-	if err := o.pub.Close(context.Background()); err != nil {
+	if err := o.pub.Close(context.WithoutCancel(o.t.Context())); err != nil {
 		o.t.Error(err)
 	}
 }
@@ -135,7 +135,7 @@ func newBus(t *testing.T) *bus.Bus {
 	t.Helper()
 	b := membus.New(nil)
 	t.Cleanup(func() {
-		if err := b.Shutdown(context.Background()); err != nil {
+		if err := b.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
@@ -153,7 +153,7 @@ func newClient(t *testing.T, b *bus.Bus) *resn.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
+		if err := c.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

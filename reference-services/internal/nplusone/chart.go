@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -185,14 +186,14 @@ func (c *chart) spans(x, y float64, title, unit string, r *Report, values func(F
 		}
 		y := c.row(i, f, shortest(labels))
 		c.put(`<line class="span" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, at(vs[0]), y, at(vs[len(vs)-1]), y)
-		for j := len(vs) - 1; j >= 0; j-- {
+		for j, v := range slices.Backward(vs) {
 			switch j {
 			case 0:
-				c.put(`<circle class="dot" cx="%.1f" cy="%.1f" r="4.5"/>`, at(vs[j]), y)
+				c.put(`<circle class="dot" cx="%.1f" cy="%.1f" r="4.5"/>`, at(v), y)
 			case 1:
-				c.put(`<circle class="ring" cx="%.1f" cy="%.1f" r="4.5"/>`, at(vs[j]), y)
+				c.put(`<circle class="ring" cx="%.1f" cy="%.1f" r="4.5"/>`, at(v), y)
 			default:
-				c.put(`<rect class="ring" x="%.1f" y="%.1f" width="8" height="8" transform="rotate(45 %.1f %.1f)"/>`, at(vs[j])-4, y-4, at(vs[j]), y)
+				c.put(`<rect class="ring" x="%.1f" y="%.1f" width="8" height="8" transform="rotate(45 %.1f %.1f)"/>`, at(v)-4, y-4, at(v), y)
 			}
 		}
 		c.put(`</g>`)
@@ -235,10 +236,8 @@ func logRange(r *Report, values func(Figures) []float64) (low, high float64) {
 
 func hasZero(r *Report, values func(Figures) []float64) bool {
 	for _, f := range r.Strategies {
-		for _, v := range values(f) {
-			if v == 0 {
-				return true
-			}
+		if slices.Contains(values(f), 0) {
+			return true
 		}
 	}
 	return false

@@ -47,7 +47,7 @@ func newOwner(t *testing.T, b *bus.Bus, items int, announce bool) *owner {
 	o.pub = pub
 	t.Cleanup(func() {
 		o.Close()
-		if err := pub.Close(context.Background()); err != nil {
+		if err := pub.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

@@ -17,7 +17,7 @@ func measure(t *testing.T, announce bool) (*nplusone.Report, *owner) {
 	t.Helper()
 	b := membus.New(nil)
 	t.Cleanup(func() {
-		if err := b.Shutdown(context.Background()); err != nil {
+		if err := b.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
