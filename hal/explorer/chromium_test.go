@@ -1,0 +1,263 @@
+package explorer_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// browser drives a Chromium over its debugging pipe, which needs no port and
+// no WebSocket.
+type browser struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	out     *os.File // to the browser
+	session string
+
+	mu      sync.Mutex
+	last    int
+	waiting map[int]chan message
+	trouble []string // exceptions, console errors, policy violations
+	done    chan struct{}
+}
+
+type message struct {
+	ID     int             `json:"id,omitempty"`
+	Method string          `json:"method,omitempty"`
+	Params json.RawMessage `json:"params,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
+	Error  *struct {
+		Message string `json:"message"`
+	} `json:"error,omitempty"`
+	SessionID string `json:"sessionId,omitempty"`
+}
+
+// openBrowser starts a Chromium, or skips the test when there is none.
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	path := os.Getenv("SWALE_TEST_CHROMIUM")
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path == "" {
+			path, _ = exec.LookPath(name)
+		}
+	}
+	if path == "" {
+		if os.Getenv("SWALE_TEST_REQUIRE_SERVERS") == "1" {
+			t.Fatal("no Chromium found; SWALE_TEST_CHROMIUM names one")
+		}
+		t.Skip("no Chromium found, the explorer isn't tested in a browser: SWALE_TEST_CHROMIUM names one")
+	}
+	theirIn, ourOut, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ourIn, theirOut, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+		"--remote-debugging-pipe", "--window-size=1360,1000", "--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "about:blank")
+	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // its descriptors 3 and 4
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = theirIn.Close(), theirOut.Close()
+	b := &browser{t: t, cmd: cmd, out: ourOut, waiting: map[int]chan message{}, done: make(chan struct{})}
+	go b.read(ourIn)
+	t.Cleanup(func() {
+		b.session = ""
+		_, _ = b.send("Browser.close", nil)
+		_ = ourOut.Close()
+		gone := make(chan error, 1)
+		go func() { gone <- cmd.Wait() }()
+		select {
+		case <-gone:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-gone
+		}
+		_ = ourIn.Close()
+		<-b.done
+	})
+	var made struct{ TargetID string }
+	b.must("Target.createTarget", map[string]any{"url": "about:blank"}, &made)
+	var attached struct{ SessionID string }
+	b.must("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &attached)
+	b.session = attached.SessionID
+	for _, domain := range []string{"Runtime", "Log", "Page", "Audits"} {
+		b.must(domain+".enable", nil, nil)
+	}
+	return b
+}
+
+func (b *browser) read(in *os.File) {
+	defer close(b.done)
+	r := bufio.NewReader(in)
+	for {
+		data, err := r.ReadBytes(0)
+		if err != nil {
+			break
+		}
+		var m message
+		if json.Unmarshal(data[:len(data)-1], &m) != nil {
+			continue
+		}
+		b.mu.Lock()
+		switch {
+		case m.ID != 0:
+			if c := b.waiting[m.ID]; c != nil {
+				c <- m
+				delete(b.waiting, m.ID)
+			}
+		case m.Method == "Runtime.exceptionThrown",
+			m.Method == "Audits.issueAdded" && bytes.Contains(m.Params, []byte("ContentSecurityPolicyIssue")):
+			b.trouble = append(b.trouble, m.Method+" "+string(m.Params))
+		case m.Method == "Log.entryAdded":
+			var p struct {
+				Entry struct{ Source, Level, Text string }
+			}
+			if json.Unmarshal(m.Params, &p) == nil && p.Entry.Level == "error" && p.Entry.Source != "network" {
+				b.trouble = append(b.trouble, p.Entry.Source+": "+p.Entry.Text)
+			}
+		}
+		b.mu.Unlock()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.waiting {
+		close(c)
+	}
+	b.waiting = map[int]chan message{}
+}
+
+func (b *browser) send(method string, params any) (json.RawMessage, error) {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	if params == nil {
+		raw = []byte("{}")
+	}
+	c := make(chan message, 1)
+	b.mu.Lock()
+	b.last++
+	id := b.last
+	b.waiting[id] = c
+	b.mu.Unlock()
+	data, err := json.Marshal(message{ID: id, Method: method, Params: raw, SessionID: b.session})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.out.Write(append(data, 0)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	select {
+	case m, ok := <-c:
+		if !ok {
+			return nil, errors.New("the browser is gone")
+		}
+		if m.Error != nil {
+			return nil, errors.New(m.Error.Message)
+		}
+		return m.Result, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: %w", method, ctx.Err())
+	}
+}
+
+func (b *browser) must(method string, params, result any) {
+	b.t.Helper()
+	raw, err := b.send(method, params)
+	if err != nil {
+		b.t.Fatalf("%s: %v", method, err)
+	}
+	if result != nil {
+		if err := json.Unmarshal(raw, result); err != nil {
+			b.t.Fatalf("%s: %v", method, err)
+		}
+	}
+}
+
+// eval runs an expression in the page and waits for its promise.
+func (b *browser) eval(expression string) string {
+	b.t.Helper()
+	var out struct {
+		Result           struct{ Value any }
+		ExceptionDetails *struct {
+			Text      string
+			Exception struct{ Description string }
+		}
+	}
+	b.must("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}, &out)
+	if out.ExceptionDetails != nil {
+		b.t.Fatalf("%s: %s %s", expression, out.ExceptionDetails.Text, out.ExceptionDetails.Exception.Description)
+	}
+	return fmt.Sprint(out.Result.Value)
+}
+
+// until waits in the page for an expression to become true.
+func (b *browser) until(expression string) {
+	b.t.Helper()
+	got := b.eval(`new Promise((done) => {
+		const began = performance.now();
+		const look = () => { let ok = false; try { ok = ` + expression + `; } catch {}
+			if (ok) done('yes'); else if (performance.now() - began > 20000) done('no: ' + document.body.innerText); else setTimeout(look, 15); };
+		look(); })`)
+	if got != "yes" {
+		b.t.Fatalf("%s never came true: %s", expression, got)
+	}
+}
+
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.must("Page.navigate", map[string]any{"url": url}, nil)
+}
+
+// press sends a key as the keyboard does.
+func (b *browser) press(key string, code int, text string) {
+	b.t.Helper()
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		p := map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+		if kind == "keyDown" && text != "" {
+			p["text"] = text
+		}
+		b.must("Input.dispatchKeyEvent", p, nil)
+	}
+}
+
+// screenshot keeps a picture in the folder SWALE_TEST_SCREENSHOTS, if set.
+func (b *browser) screenshot(name string) {
+	b.t.Helper()
+	folder := os.Getenv("SWALE_TEST_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	var shot struct{ Data string }
+	b.must("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+	data, err := base64.StdEncoding.DecodeString(shot.Data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), data, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *browser) troubles() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.trouble...)
+}
