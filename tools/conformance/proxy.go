@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 )
@@ -25,9 +26,7 @@ func Proxy(origin *url.URL, rt http.RoundTripper) http.Handler {
 		}
 		defer resp.Body.Close()
 		header := w.Header()
-		for name, values := range resp.Header {
-			header[name] = values
-		}
+		maps.Copy(header, resp.Header)
 		for _, name := range []string{"Date", "Content-Type"} {
 			if _, ok := header[name]; !ok {
 				header[name] = nil // keep the server from making one up
