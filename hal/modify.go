@@ -17,7 +17,7 @@ import (
 //	if errors.As(err, &conflict) {
 //		merge(conflict.Current.Value)
 //	}
-type Conflict[T any] struct {
+type Conflict[T any] struct { //nolint:errname // it reads as hal.Conflict
 	// Current is the resource as it is now; nil when it is gone, or couldn't be
 	// read.
 	Current *Resource[T]

@@ -1,8 +1,8 @@
 package hal
 
 import (
+	"maps"
 	"net/http"
-	"net/url"
 	"strconv"
 )
 
@@ -101,10 +101,7 @@ func (p Page) Links(r *http.Request, urls *URLs, total int) CollectionLinks {
 	last := max(1, (total+p.Size-1)/p.Size)
 	query := r.URL.Query()
 	at := func(n int) Link {
-		q := make(url.Values, len(query)+2)
-		for name, values := range query {
-			q[name] = values
-		}
+		q := maps.Clone(query)
 		q.Set("page", strconv.Itoa(n))
 		q.Set("size", strconv.Itoa(p.Size))
 		return To(urls.Href(r, r.URL.EscapedPath()+"?"+q.Encode()))

@@ -63,8 +63,11 @@ func TestIteratorsWalkAllPages(t *testing.T) {
 	if failed != 1 {
 		t.Errorf("%d items failed; each has its own error and doesn't end the walk", failed)
 	}
-	for range hal.Each[restaurant](t.Context(), c, "/restaurants", "item") {
-		break
+	for item, err := range hal.Each[restaurant](t.Context(), c, "/restaurants", "item") {
+		if err != nil || item.Value.ID != "1" {
+			t.Errorf("the first item is %+v, %v", item, err)
+		}
+		break // must end the walk
 	}
 }
 

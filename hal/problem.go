@@ -21,7 +21,7 @@ const ProblemType = "application/problem+json"
 //
 // As an error it matches fs.ErrNotExist for 404 and 410, fs.ErrPermission for
 // 401 and 403, and ErrConflict for 409 and 412.
-type Problem struct {
+type Problem struct { //nolint:errname // the name that RFC 9457 gives it
 	// Type is a URI that identifies the kind of problem; empty means
 	// about:blank, so that Status says it all.
 	Type string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -63,9 +64,7 @@ func Submit[T any](ctx context.Context, c *Client, from Linked, name string, val
 	if method == http.MethodGet {
 		u := *to.url
 		query := u.Query()
-		for k, v := range formValues(body) {
-			query[k] = v
-		}
+		maps.Copy(query, formValues(body))
 		u.RawQuery = query.Encode()
 		return Get[T](ctx, c, u.String())
 	}

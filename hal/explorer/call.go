@@ -85,7 +85,7 @@ func (e *Explorer) send(ctx context.Context, c *call) (*answer, error) {
 	if c.Body != "" {
 		body = strings.NewReader(c.Body)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body) //nolint:gosec // to origins that the options name
 	if err != nil {
 		return nil, hal.NewProblem(http.StatusBadRequest, err.Error())
 	}

@@ -79,8 +79,11 @@ func openBrowser(t *testing.T) *browser {
 		b.session = ""
 		_, _ = b.send("Browser.close", nil)
 		_ = ourOut.Close()
-		gone := make(chan error, 1)
-		go func() { gone <- cmd.Wait() }()
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_ = cmd.Wait()
+		}()
 		select {
 		case <-gone:
 		case <-time.After(5 * time.Second):

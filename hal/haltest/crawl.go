@@ -146,10 +146,17 @@ func (c *crawler) add(u, from *url.URL, rel string) {
 	c.queue = append(c.queue, v)
 }
 
-func (c *crawler) get(ctx context.Context, at string, header ...string) (*http.Response, []byte, error) {
+// answer is a response that was read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (c *crawler) get(ctx context.Context, at string, header ...string) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	req.Header.Set("Accept", hal.HALType+", "+hal.JSONType+";q=0.8, */*;q=0.1")
 	for name, values := range c.opts.Header {
@@ -160,33 +167,33 @@ func (c *crawler) get(ctx context.Context, at string, header ...string) (*http.R
 	}
 	resp, err := c.opts.Transport.RoundTrip(req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	return resp, body, err
+	return &answer{resp.StatusCode, resp.Header, body}, err
 }
 
 func (c *crawler) visit(ctx context.Context, v visit) {
 	at := v.url.String()
 	c.report.Visited = append(c.report.Visited, at)
-	resp, body, err := c.get(ctx, at)
+	resp, err := c.get(ctx, at)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.find("links", at, "%q of %s: %v", v.rel, v.from, err)
 		}
 		return
 	}
-	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	mediaType, _, _ := mime.ParseMediaType(resp.header.Get("Content-Type"))
 	switch {
-	case resp.StatusCode >= 400:
-		c.find("links", at, "%q of %s leads to %d %s", v.rel, v.from, resp.StatusCode, http.StatusText(resp.StatusCode))
+	case resp.status >= 400:
+		c.find("links", at, "%q of %s leads to %d %s", v.rel, v.from, resp.status, http.StatusText(resp.status))
 		if mediaType != hal.ProblemType {
-			c.find("problem", at, "a %d is answered with %q, not with a problem document", resp.StatusCode, mediaType)
+			c.find("problem", at, "a %d is answered with %q, not with a problem document", resp.status, mediaType)
 		}
 		return
-	case resp.StatusCode >= 300:
-		if to, err := v.url.Parse(resp.Header.Get("Location")); err == nil && resp.Header.Get("Location") != "" {
+	case resp.status >= 300:
+		if to, err := v.url.Parse(resp.header.Get("Location")); err == nil && resp.header.Get("Location") != "" {
 			c.add(to, v.url, v.rel)
 		} else {
 			c.find("links", at, "a redirect leads nowhere")
@@ -199,22 +206,22 @@ func (c *crawler) visit(ctx context.Context, v visit) {
 	c.report.Documents++
 	c.etag(ctx, at, resp)
 	var doc map[string]json.RawMessage
-	if err := json.Unmarshal(body, &doc); err != nil {
+	if err := json.Unmarshal(resp.body, &doc); err != nil {
 		c.find("shape", at, "not a JSON object: %v", err)
 		return
 	}
 	c.document(v.url, doc, "")
 }
 
-func (c *crawler) etag(ctx context.Context, at string, resp *http.Response) {
-	tag := resp.Header.Get("Etag")
+func (c *crawler) etag(ctx context.Context, at string, resp *answer) {
+	tag := resp.header.Get("Etag")
 	if !strings.HasPrefix(tag, `"`) {
 		c.find("etag", at, "no strong ETag, but %q", tag)
 		return
 	}
-	again, _, err := c.get(ctx, at, "If-None-Match", tag)
-	if err == nil && again.StatusCode != http.StatusNotModified && again.Header.Get("Etag") == tag {
-		c.find("etag", at, "If-None-Match with its ETag %s gives %d, not 304", tag, again.StatusCode)
+	again, err := c.get(ctx, at, "If-None-Match", tag)
+	if err == nil && again.status != http.StatusNotModified && again.header.Get("Etag") == tag {
+		c.find("etag", at, "If-None-Match with its ETag %s gives %d, not 304", tag, again.status)
 	}
 }
 
