@@ -144,3 +144,26 @@ func testGarbage(t *testing.T, s *suite) {
 		t.Errorf("messages that are no events are counted: got %d", got)
 	}
 }
+
+func testOversized(t *testing.T, s *suite) {
+	from, to, topic := s.bus(t), s.busWith(t, bus.Options{MaxEventBytes: 4096}), name("oversized")
+	var all, one events
+	bad := 0
+	_, err := to.Broadcast(s.ctx(t), topic, all.broadcast(), &bus.BroadcastOptions{
+		OnInvalid: func([]byte, error) { all.note(func() { bad++ }) },
+	})
+	must(t, err, "Broadcast")
+	_, err = to.Group(s.ctx(t), topic, "g", one.handle, nil)
+	must(t, err, "Group")
+	big := bus.Event{ID: "big", Type: "t", Subject: "k", DataContentType: "text/plain", Data: []byte(strings.Repeat("x", 20_000))}
+	must(t, from.Publish(s.ctx(t), topic, big, bus.Event{ID: "fine", Type: "t", Subject: "k"}), "Publish")
+	all.exactly(t, s, 1, "an event over the receiver's limit doesn't stop a broadcast")
+	one.exactly(t, s, 1, "an event over the receiver's limit doesn't stop a group")
+	if bad != 1 {
+		t.Errorf("an event over the receiver's limit is reported: got %d", bad)
+	}
+	l := s.letters(t, from, topic, "g", 1)[0]
+	if !strings.Contains(l.Reason, bus.ErrTooLarge.Error()) || len(l.Body) == 0 {
+		t.Errorf("an event over the receiver's limit becomes a dead letter with its beginning: %q, %d bytes", l.Reason, len(l.Body))
+	}
+}

@@ -62,6 +62,7 @@ func Run(t *testing.T, open Open, f Features) {
 		{"Backlog", testBacklog, true},
 		{"CloseDrains", testCloseDrains, true},
 		{"Shutdown", testShutdown, true},
+		{"Oversized", testOversized, true},
 		{"Garbage", testGarbage, f.Inject != nil},
 		{"Request", testRequest, f.Requests},
 		{"RequestDeadline", testRequestDeadline, f.Requests},

@@ -156,6 +156,41 @@ func (c *conn) watch() {
 				t.connection(s == nats.CONNECTED)
 			}
 			c.mu.Unlock()
+			if s == nats.CONNECTED {
+				c.restore()
+			}
+		}
+	}
+}
+
+// restore makes the streams again if the server came back without them.
+func (c *conn) restore() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := c.makeStreams(ctx); err != nil {
+		c.log.Warn("streams after reconnecting", "error", err)
+	}
+}
+
+// drain ends a subscription after what is under way has been handled; closed is
+// closed then. Without a connection nothing is under way.
+func (c *conn) drain(ctx context.Context, sub *nats.Subscription, closed <-chan struct{}) error {
+	if !c.nc.IsConnected() || sub.Drain() != nil {
+		_ = sub.Unsubscribe()
+	}
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-closed:
+			return nil
+		case <-ctx.Done():
+			_ = sub.Unsubscribe()
+			return ctx.Err()
+		case <-ticker.C:
+			if !c.nc.IsConnected() {
+				_ = sub.Unsubscribe()
+			}
 		}
 	}
 }

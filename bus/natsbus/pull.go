@@ -372,20 +372,11 @@ func (p *puller) Stop(ctx context.Context) error {
 		for _, d := range rest {
 			_ = d.send(nakBody)
 		}
-		if p.sub.Drain() != nil { // no connection any more
-			_ = p.sub.Unsubscribe()
-		}
 	})
 	if err := wait(ctx, &p.wg); err != nil {
 		return err
 	}
-	select {
-	case <-p.drained:
-		return nil
-	case <-ctx.Done():
-		_ = p.sub.Unsubscribe()
-		return ctx.Err()
-	}
+	return p.conn.drain(ctx, p.sub, p.drained)
 }
 
 // Detach implements driver.Subscription: the acks leave, and the next member

@@ -112,7 +112,6 @@ type server struct {
 	drained chan struct{}
 	ctx     context.Context //nolint:containedctx // ends at Detach
 	cancel  context.CancelFunc
-	once    sync.Once
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -223,16 +222,8 @@ func (s *server) cancelled(m *nats.Msg) {
 
 // Stop implements driver.Subscription.
 func (s *server) Stop(ctx context.Context) error {
-	s.once.Do(func() {
-		if s.sub.Drain() != nil {
-			_ = s.sub.Unsubscribe()
-		}
-	})
-	select {
-	case <-s.drained:
-	case <-ctx.Done():
-		_ = s.sub.Unsubscribe()
-		return ctx.Err()
+	if err := s.conn.drain(ctx, s.sub, s.drained); err != nil {
+		return err
 	}
 	return wait(ctx, &s.wg)
 }

@@ -55,6 +55,7 @@ type Cluster struct {
 type Server struct {
 	inner *server.Server
 	temp  string
+	url   string
 }
 
 // Start starts a server and waits until it is ready: JetStream runs. In a
@@ -89,6 +90,10 @@ func Start(ctx context.Context, opts *Options) (*Server, error) {
 		s.Shutdown()
 		return nil, fmt.Errorf("embedded: the server was not ready in %v (is the port taken, or the directory in use?): %w", patience, errors.Join(ctx.Err()))
 	}
+	s.url = inner.ClientURL()
+	if o.NoListen {
+		s.url = nats.DefaultURL
+	}
 	return s, nil
 }
 
@@ -121,14 +126,9 @@ func config(o *Options) *server.Options {
 	return c
 }
 
-// URL is where the server listens; with NoListen it is an address that only
+// URL is where the server listens, also after Shutdown; with NoListen it is an address that only
 // serves as an argument beside InProcess.
-func (s *Server) URL() string {
-	if s.inner.Addr() == nil {
-		return nats.DefaultURL
-	}
-	return s.inner.ClientURL()
-}
+func (s *Server) URL() string { return s.url }
 
 // InProcess returns the options of a connection that goes through memory instead
 // of a socket.

@@ -1,0 +1,610 @@
+package natsbus_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/natsbus"
+	"github.com/goswale/swale/bus/natsbus/embedded"
+)
+
+// log is what a broadcast or group saw, in order: ids of events and states.
+type record struct {
+	mu      sync.Mutex
+	lines   []string
+	changed chan struct{}
+}
+
+func (r *record) add(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, line)
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+func (r *record) handler() bus.BroadcastHandler {
+	return bus.BroadcastHandler{
+		Event: func(e bus.Event) { r.add(e.ID) },
+		State: func(s bus.State) {
+			s.Reason = nil
+			r.add(s.String())
+		},
+	}
+}
+
+// until waits until the lines satisfy the condition.
+func (r *record) until(t *testing.T, what string, ok func(lines []string) bool) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		lines := append([]string(nil), r.lines...)
+		if r.changed == nil {
+			r.changed = make(chan struct{})
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if ok(lines) {
+			return lines
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("%s: saw %d lines, last %q", what, len(lines), lines[max(0, len(lines)-5):])
+		}
+	}
+}
+
+func has(line string) func([]string) bool {
+	return func(lines []string) bool {
+		for _, l := range lines {
+			if l == line {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// whole checks that the numbers 0 to n-1 were seen in order; repeats are allowed
+// when the publisher had to send again.
+func whole(t *testing.T, lines []string, n int) {
+	t.Helper()
+	next := 0
+	for _, l := range lines {
+		i, err := strconv.Atoi(l)
+		if err != nil {
+			continue
+		}
+		if i > next {
+			t.Fatalf("event %d was seen before %d: nothing may be missed or overtaken", i, next)
+		}
+		if i == next {
+			next++
+		}
+	}
+	if next < n {
+		t.Fatalf("only events before %d of %d were seen", next, n)
+	}
+}
+
+func event(i int) bus.Event {
+	return bus.Event{ID: strconv.Itoa(i), Type: "t", Subject: "key" + strconv.Itoa(i%3)}
+}
+
+func openBus(t *testing.T, url string, opts *natsbus.Options) *bus.Bus {
+	t.Helper()
+	b, err := natsbus.Open(t.Context(), url, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+	return b
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// publishAll publishes the events one by one, for as long as it takes.
+func publishAll(t *testing.T, b *bus.Bus, topic string, from, to int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	for i := from; i < to; i++ {
+		if err := b.Publish(ctx, topic, event(i)); err != nil {
+			t.Errorf("a broker that comes back within the publisher's patience costs time, not events: event %d: %v", i, err)
+			return
+		}
+	}
+}
+
+func TestServerRestart(t *testing.T) {
+	opts := &embedded.Options{Dir: t.TempDir(), Port: freePort(t)}
+	server := startServer(t, opts)
+	from, to := openBus(t, server.URL(), nil), openBus(t, server.URL(), nil)
+	var all, group record
+	if _, err := to.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		group.add(d.Event.ID)
+		return nil
+	}, &bus.GroupOptions{Parallel: 1, AckWait: 2 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 3000
+	done := make(chan struct{})
+	go func() { defer close(done); publishAll(t, from, "orders", 0, n) }()
+	all.until(t, "events before the restart", has("500"))
+	server.Shutdown()
+	all.until(t, "a lost connection is reported", has("lost"))
+	startServer(t, opts)
+	<-done
+	last := strconv.Itoa(n - 1)
+	lines := all.until(t, "events after the restart", has(last))
+	whole(t, lines, n)
+	if !has("resumed")(lines) || has("resumed with a hole")(lines) {
+		t.Errorf("a restart of a server that keeps its files leaves no hole")
+	}
+	seen := make(map[string]bool)
+	for _, l := range group.until(t, "the group goes on after the restart", has(last)) {
+		seen[l] = true
+	}
+	group.until(t, "the group gets every event", func(lines []string) bool {
+		for _, l := range lines {
+			seen[l] = true
+		}
+		return len(seen) == n
+	})
+}
+
+func TestRestartWithoutFiles(t *testing.T) {
+	opts := &embedded.Options{Dir: t.TempDir(), Port: freePort(t)}
+	server := startServer(t, opts)
+	b := openBus(t, server.URL(), nil)
+	var all record
+	if _, err := b.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, b, "orders", 0, 10)
+	all.until(t, "events", has("9"))
+	server.Shutdown()
+	opts.Dir = t.TempDir()
+	startServer(t, opts)
+	// The server comes back with nothing, so the next bus makes the stream anew.
+	other := openBus(t, server.URL(), nil)
+	all.until(t, "a server that lost its data is a hole", has("resumed with a hole"))
+	publishAll(t, other, "orders", 10, 20)
+	all.until(t, "events after the hole", has("19"))
+}
+
+// proxy stands between a bus and the server and can misbehave.
+type proxy struct {
+	l      net.Listener
+	target string
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	cut   bool // refuse and close
+	mute  bool // keep open, pass nothing on
+	wg    sync.WaitGroup
+}
+
+func startProxy(t *testing.T, url string) *proxy {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l, target: strings.TrimPrefix(url, "nats://"), conns: make(map[net.Conn]bool)}
+	p.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.wg.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.set(true, false)
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "nats://" + p.l.Addr().String() }
+
+func (p *proxy) set(cut, mute bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut, p.mute = cut, mute
+	if cut {
+		for c := range p.conns {
+			_ = c.Close()
+		}
+	}
+}
+
+func (p *proxy) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	var d net.Dialer
+	s, err := d.DialContext(context.Background(), "tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = s.Close() }()
+	p.mu.Lock()
+	if p.cut {
+		p.mu.Unlock()
+		return
+	}
+	p.conns[c], p.conns[s] = true, true
+	p.mu.Unlock()
+	var wg sync.WaitGroup
+	pass := func(to, from net.Conn) {
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			p.mu.Lock()
+			mute := p.mute
+			p.mu.Unlock()
+			if err != nil {
+				break
+			}
+			if mute {
+				continue
+			}
+			if _, err := to.Write(buf[:n]); err != nil {
+				break
+			}
+		}
+		_ = to.Close()
+		_ = from.Close()
+	}
+	wg.Go(func() { pass(s, c) })
+	wg.Go(func() { pass(c, s) })
+	wg.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+	delete(p.conns, s)
+}
+
+func TestConnectionCut(t *testing.T) {
+	server := startServer(t, nil)
+	p := startProxy(t, server.URL())
+	from, to := openBus(t, server.URL(), nil), openBus(t, p.url(), nil)
+	var all record
+	if _, err := to.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, from, "orders", 0, 100)
+	all.until(t, "events before the cut", has("99"))
+	p.set(true, false)
+	all.until(t, "a cut is reported", has("lost"))
+	publishAll(t, from, "orders", 100, 600)
+	if err := shortPublish(t, to); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrDisconnected) {
+		t.Errorf("publishing over a cut connection fails when the context ends, with the reason: got %v", err)
+	}
+	p.set(false, false)
+	lines := all.until(t, "events after the cut", has("599"))
+	whole(t, lines, 600)
+	if has("resumed with a hole")(lines) {
+		t.Error("what was published during a cut is read from the stream: no hole")
+	}
+}
+
+func shortPublish(t *testing.T, b *bus.Bus) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	return b.Publish(ctx, "other", bus.Event{Type: "t"})
+}
+
+func TestSilentConnection(t *testing.T) {
+	server := startServer(t, nil)
+	p := startProxy(t, server.URL())
+	from, to := openBus(t, server.URL(), nil), openBus(t, p.url(), &natsbus.Options{Heartbeat: 100 * time.Millisecond, Conn: []nats.Option{nats.PingInterval(300 * time.Millisecond), nats.MaxPingsOutstanding(1)}})
+	var all record
+	if _, err := to.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, from, "orders", 0, 10)
+	all.until(t, "events", has("9"))
+	p.set(false, true)
+	start := time.Now()
+	all.until(t, "a connection that is open but dead is noticed by its missing heartbeat", has("lost"))
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("silence was noticed after %v only", d)
+	}
+	publishAll(t, from, "orders", 10, 20)
+	p.set(true, false)
+	p.set(false, false)
+	lines := all.until(t, "events after the silence", has("19"))
+	whole(t, lines, 20)
+}
+
+func TestConsumerDeleted(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), &natsbus.Options{Heartbeat: 100 * time.Millisecond, PinTTL: time.Second})
+	var all, group record
+	if _, err := b.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		group.add(d.Event.ID)
+		return nil
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, b, "orders", 0, 10)
+	all.until(t, "events", has("9"))
+	group.until(t, "events", has("9"))
+	raw, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "swale-events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publishAll(t, b, "orders", 10, 20)
+	lines := all.until(t, "a broadcast whose consumer died silently goes on", has("19"))
+	whole(t, lines, 20)
+	if !has("lost")(lines) || has("resumed with a hole")(lines) {
+		t.Errorf("a consumer that died is reported, and nothing was missed: %q", lines)
+	}
+	seen := map[string]bool{}
+	group.until(t, "a group whose consumer was deleted goes on behind what it acked", func(lines []string) bool {
+		for _, l := range lines {
+			seen[l] = true
+		}
+		return len(seen) == 20
+	})
+}
+
+func TestSlowBroadcastHandler(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), &natsbus.Options{Buffer: 64, Heartbeat: 100 * time.Millisecond})
+	var all record
+	release := make(chan struct{})
+	h := all.handler()
+	inner := h.Event
+	h.Event = func(e bus.Event) {
+		if e.ID == "0" {
+			<-release
+		}
+		inner(e)
+	}
+	if _, err := b.Broadcast(t.Context(), "orders", h, nil); err != nil {
+		t.Fatal(err)
+	}
+	batch := make([]bus.Event, 2000)
+	for i := range batch {
+		batch[i] = event(i)
+	}
+	if err := b.Publish(t.Context(), "orders", batch...); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	lines := all.until(t, "a slow handler gets everything in the end", has("1999"))
+	whole(t, lines, 2000)
+	if has("resumed with a hole")(lines) {
+		t.Error("what the buffer couldn't hold is read from the stream: no hole")
+	}
+}
+
+func TestOvertaken(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), &natsbus.Options{Buffer: 16, Heartbeat: 100 * time.Millisecond, MaxBytes: 64 << 10})
+	var all record
+	release := make(chan struct{})
+	h := all.handler()
+	inner := h.Event
+	h.Event = func(e bus.Event) {
+		if e.ID == "0" {
+			<-release
+		}
+		inner(e)
+	}
+	if _, err := b.Broadcast(t.Context(), "orders", h, nil); err != nil {
+		t.Fatal(err)
+	}
+	batch := make([]bus.Event, 2000) // several times what the stream keeps
+	for i := range batch {
+		batch[i] = event(i)
+	}
+	if err := b.Publish(t.Context(), "orders", batch...); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	all.until(t, "events that the stream dropped before the handler was ready are reported as a hole", has("resumed with a hole"))
+	all.until(t, "it goes on after the hole", has("1999"))
+}
+
+func TestTenThousandTopics(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), &natsbus.Options{Conn: server.InProcess()})
+	var all record
+	for i := range 50 {
+		if _, err := b.Broadcast(t.Context(), "topic-"+strconv.Itoa(i*200), all.handler(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range 10_000 {
+		wg.Add(1)
+		if err := b.PublishAsync(t.Context(), "topic-"+strconv.Itoa(i), event(i), func(err error) {
+			if err != nil {
+				t.Errorf("topic %d: %v", i, err)
+			}
+			wg.Done()
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	all.until(t, "ten thousand topics cost no more than one", func(lines []string) bool { return len(lines) == 100 })
+}
+
+func TestShards(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), &natsbus.Options{Shards: 4, Prefix: "test.shards"})
+	var all record
+	for i := range 20 {
+		topic := "topic-" + strconv.Itoa(i)
+		if _, err := b.Broadcast(t.Context(), topic, all.handler(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Publish(t.Context(), topic, event(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all.until(t, "topics on several JetStream streams", func(lines []string) bool { return len(lines) == 40 })
+}
+
+func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three servers take a while")
+	}
+	const nodes = 3
+	var opts [nodes]*embedded.Options
+	var routes []string
+	for i := range opts {
+		port := freePort(t)
+		routes = append(routes, "nats://127.0.0.1:"+strconv.Itoa(port))
+		opts[i] = &embedded.Options{
+			Name: "n" + strconv.Itoa(i), Dir: t.TempDir(), Port: freePort(t),
+			Cluster: &embedded.Cluster{Name: "test", Port: port},
+		}
+	}
+	var servers [nodes]*embedded.Server
+	var urls []string
+	for i := range opts {
+		opts[i].Cluster.Routes = routes
+		servers[i] = startServer(t, opts[i])
+		urls = append(urls, servers[i].URL())
+	}
+	url := strings.Join(urls, ",")
+	var b *bus.Bus
+	for deadline := time.Now().Add(20 * time.Second); b == nil; {
+		var err error
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		if b, err = natsbus.Open(ctx, url, &natsbus.Options{Replicas: 3, AckTimeout: 2 * time.Second}); err != nil && time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	t.Cleanup(func() { _ = b.Shutdown(context.Background()) })
+	if d := b.Durability(); d.Replicas != 3 {
+		t.Errorf("Durability says how many replicas: %v", d)
+	}
+	var all, group record
+	if _, err := b.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		group.add(d.Event.ID)
+		return nil
+	}, &bus.GroupOptions{AckWait: 2 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, b, "orders", 0, 200)
+	all.until(t, "events", has("199"))
+	servers[1].Shutdown()
+	servers[2].Shutdown()
+	if err := shortPublish(t, b); err == nil {
+		t.Error("without a majority nothing is confirmed")
+	}
+	servers[1] = startServer(t, opts[1])
+	servers[2] = startServer(t, opts[2])
+	publishAll(t, b, "orders", 200, 400)
+	lines := all.until(t, "events after the majority is back", has("399"))
+	whole(t, lines, 400)
+	seen := map[string]bool{}
+	group.until(t, "the group gets every event", func(lines []string) bool {
+		for _, l := range lines {
+			seen[l] = true
+		}
+		return len(seen) == 400
+	})
+}
+
+func TestMemberDies(t *testing.T) {
+	server := startServer(t, nil)
+	p := startProxy(t, server.URL())
+	opts := &natsbus.Options{PinTTL: time.Second}
+	groupOpts := &bus.GroupOptions{AckWait: 3 * time.Second, MaxInFlight: 16}
+	dying := openBus(t, p.url(), opts)
+	started, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	if _, err := dying.Group(t.Context(), "orders", "g", func(context.Context, *bus.Delivery) error {
+		once.Do(func() { close(started) })
+		<-release
+		return nil
+	}, groupOpts); err != nil {
+		t.Fatal(err)
+	}
+	from := openBus(t, server.URL(), opts)
+	publishAll(t, from, "orders", 0, 5)
+	<-started
+	var next record
+	if _, err := openBus(t, server.URL(), opts).Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		next.add(d.Event.Subject + "/" + d.Event.ID)
+		return nil
+	}, groupOpts); err != nil {
+		t.Fatal(err)
+	}
+	p.set(true, false) // its events stay unacked, and the pin stays until it expires
+	defer close(release)
+	publishAll(t, from, "orders", 5, 60)
+	lines := next.until(t, "the next member takes over", func(lines []string) bool { return len(lines) >= 60 })
+	last := map[string]int{}
+	for _, l := range lines {
+		key, id, _ := strings.Cut(l, "/")
+		i, _ := strconv.Atoi(id)
+		if before, ok := last[key]; ok && i < before {
+			t.Errorf("%s: %d came after %d: what a dead member held comes before newer events of its keys", key, i, before)
+		}
+		last[key] = i
+	}
+}
