@@ -94,3 +94,21 @@ func isMedia(contentType, media string) bool {
 	return contentType == media ||
 		len(contentType) > len(media) && contentType[:len(media)] == media && (contentType[len(media)] == ';' || contentType[len(media)] == ' ')
 }
+
+// ToBinary returns the event in binary mode: context attributes under their own
+// names, which a protocol binding writes as headers, and Data as the body. It is
+// for bridges to other transports.
+func ToBinary(e Event) (driver.Message, error) {
+	var m driver.Message
+	err := e.binary(&m)
+	m.ID, m.Key = e.ID, e.Key()
+	return m, err
+}
+
+// FromMessage reads an event in structured or binary mode, whichever the message
+// is in. The event's Data is a part of m.Body.
+func FromMessage(m driver.Message) (Event, error) {
+	var e Event
+	err := e.fromMessage(&m)
+	return e, err
+}
