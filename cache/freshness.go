@@ -122,8 +122,11 @@ func storable(h http.Header, status int, p policy) bool {
 			return false
 		}
 	}
-	return explicit(h, p) || p.scope != "" || p.public || p.noCache || heuristicStatus(status) && hasValidator(h) ||
-		heuristicStatus(status) && p.swr != absent
+	if explicit(h, p) || p.public {
+		return true
+	}
+	// Nobody vouches for a failure.
+	return status < 500 && p.scope != "" || heuristicStatus(status) && (hasValidator(h) || p.swr != absent)
 }
 
 func hasValidator(h http.Header) bool {

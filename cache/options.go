@@ -46,8 +46,9 @@ type Options struct {
 	// response names the scope that vouches for it. Default "resn".
 	Directive string
 
-	// OnScope is called when a response first names a scope at an origin. It
-	// isn't called on the path of a hit and never concurrently.
+	// OnScope is called when a response first names a scope at an origin,
+	// before that response is handed out. It isn't called on the path of a
+	// hit and never concurrently; it should return soon. Default none.
 	OnScope func(origin, scope string)
 
 	// Target names a targeted cache control field (RFC 9213) that, where

@@ -31,9 +31,7 @@ type Transport struct {
 	flying  flying
 	notices atomic.Uint64
 
-	onScope   func(origin, scope string)
-	announces sync.Mutex
-	announced map[[2]string]struct{}
+	announcer announcer
 }
 
 // New returns a cache in front of next; nil means [http.DefaultTransport].
@@ -54,7 +52,7 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 	t := &Transport{
 		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized,
 		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, maxEntry: o.MaxEntryBytes,
-		clock: o.Clock, logger: o.Logger, onScope: o.OnScope,
+		clock: o.Clock, logger: o.Logger,
 		ledger: l, store: newStore(l, o.MaxBytes),
 	}
 	if o.Backing != nil {
@@ -62,7 +60,7 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 	}
 	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, now: t.now}
 	t.shapes.byKey = make(map[string]*shape)
-	t.announced = make(map[[2]string]struct{})
+	t.announcer.call = o.OnScope
 	return t
 }
 
@@ -114,18 +112,44 @@ func (t *Transport) Scope(name string) *Scope { return t.scopes.get(name, false)
 // maxAnnounced bounds the pairs of origin and scope that OnScope hears of.
 const maxAnnounced = 4096
 
+// announcer calls OnScope, one call at a time and without a lock held, so
+// that it may use the Transport.
+type announcer struct {
+	call    func(origin, scope string)
+	mu      sync.Mutex
+	known   map[[2]string]struct{}
+	waiting [][2]string
+	busy    bool
+}
+
 func (t *Transport) announce(origin, scope string) {
-	if t.onScope == nil {
+	n := &t.announcer
+	if n.call == nil {
 		return
 	}
-	t.announces.Lock()
-	defer t.announces.Unlock()
 	pair := [2]string{origin, scope}
-	if _, known := t.announced[pair]; known || len(t.announced) >= maxAnnounced {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.known[pair]; known || len(n.known) >= maxAnnounced {
 		return
 	}
-	t.announced[pair] = struct{}{}
-	t.onScope(origin, scope)
+	if n.known == nil {
+		n.known = make(map[[2]string]struct{})
+	}
+	n.known[pair] = struct{}{}
+	n.waiting = append(n.waiting, pair)
+	if n.busy {
+		return
+	}
+	n.busy = true
+	for len(n.waiting) > 0 {
+		pair = n.waiting[0]
+		n.waiting = n.waiting[1:]
+		n.mu.Unlock()
+		n.call(pair[0], pair[1])
+		n.mu.Lock()
+	}
+	n.busy = false
 }
 
 // CloseIdleConnections closes those of the transport inside, for
