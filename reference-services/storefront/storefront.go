@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/goswale/swale/hal"
 	"github.com/goswale/swale/resn"
@@ -39,6 +40,8 @@ type Storefront struct {
 	opts   Options
 	view   *view
 	mux    *http.ServeMux
+
+	poor atomic.Bool // the last page lacked something
 }
 
 // New returns a storefront for the restaurants service whose root document is
@@ -103,10 +106,7 @@ func (s *Storefront) serveNearby(w http.ResponseWriter, r *http.Request) error {
 		return problem
 	}
 	page := s.loader.Load(r.Context(), q)
-	if page.Degraded() {
-		s.opts.Logger.WarnContext(r.Context(), "page lacks something",
-			"missing", page.Count(Missing), "stale", page.Count(Stale), "since", page.Troubled, "error", page.Err)
-	}
+	s.log(r.Context(), page)
 	status := http.StatusOK
 	if page.Err != nil {
 		status = http.StatusServiceUnavailable
@@ -118,6 +118,21 @@ func (s *Storefront) serveNearby(w http.ResponseWriter, r *http.Request) error {
 		return s.view.nearby(w, r, s, status, page, topics)
 	}
 	return hal.Write(w, r, status, newPageDocument(page, r.URL.RequestURI(), topics), nil)
+}
+
+// log says when pages begin to lack something, and when they are whole again;
+// not each time, because an owner may be down for long.
+func (s *Storefront) log(ctx context.Context, p *Page) {
+	poor := p.Degraded()
+	if s.poor.Swap(poor) == poor {
+		return
+	}
+	if poor {
+		s.opts.Logger.WarnContext(ctx, "pages lack something",
+			"missing", p.Count(Missing), "stale", p.Count(Stale), "list", p.List, "error", p.Err)
+	} else {
+		s.opts.Logger.InfoContext(ctx, "pages are whole again")
+	}
 }
 
 // query reads what a request asks for.

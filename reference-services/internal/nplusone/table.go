@@ -33,7 +33,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		fmt.Fprintf(&b, "A resn page takes %s of the time of an etag page (p50).\n", fraction(etag.PageP50/resn.PageP50))
 	}
 	if resn.QuietPages > 0 {
-		fmt.Fprintf(&b, "%d resn pages saw no change; none of them asked the domain service more than %s.\n",
+		fmt.Fprintf(&b, "%d resn pages saw no change; none of them asked the domain service %s.\n",
 			resn.QuietPages, times(resn.QuietPageRequests))
 	}
 	for _, f := range r.Strategies {
@@ -88,6 +88,10 @@ func figure(f float64) string {
 	switch {
 	case f == 0:
 		return "0"
+	case f < 0.0005:
+		return "<0.001"
+	case f < 0.1:
+		return strconv.FormatFloat(f, 'f', 3, 64)
 	case f < 10:
 		return strconv.FormatFloat(f, 'f', 2, 64)
 	case f < 100:
@@ -110,11 +114,9 @@ func fraction(ratio float64) string {
 func times(n int) string {
 	switch n {
 	case 0:
-		return "zero times"
+		return "anything"
 	case 1:
-		return "once"
-	case 2:
-		return "twice"
+		return "more than once"
 	}
-	return strconv.Itoa(n) + " times"
+	return "more than " + strconv.Itoa(n) + " times"
 }
