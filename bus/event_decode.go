@@ -317,7 +317,8 @@ func (p *parser) raw() ([]byte, error) {
 	if err := p.skip(); err != nil {
 		return nil, err
 	}
-	value := p.b[start:p.i:p.i]
+	value := bytes.TrimRight(p.b[start:p.i:p.i], " \t\r\n")
+	value = value[:len(value):len(value)]
 	if !json.Valid(value) {
 		return nil, errors.New("data is not JSON")
 	}
