@@ -26,7 +26,8 @@ type fill struct {
 // on every notice for the resource outranks the answer.
 func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *http.Request) {
 	origin, path, _, _ := splitKey(a.key)
-	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header, cand: cand}
+	// A copy: a reader that was cancelled may reuse his request.
+	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header.Clone(), cand: cand}
 	f.res = t.ledger.pin(t.ledger.resourceHash(a.key[:len(origin)+len(path)]), origin)
 	f.stamp = t.ledger.stamp()
 	f.requested = t.now()
@@ -74,8 +75,30 @@ func (f *fill) noticed() bool {
 // overtaken reports whether an invalidation came since the question was sent,
 // as far as can be known without the answer.
 func (f *fill) overtaken() bool {
+	if f.cand != nil {
+		// Most likely the answer will be in the same groups.
+		for _, g := range f.cand.groups() {
+			if g.generation() > f.stamp {
+				return true
+			}
+		}
+	}
 	return f.res.generation() > f.stamp || f.res.origin.generation(f.stamp, f.key) > f.stamp ||
 		f.t.ledger.all.Load() > f.stamp
+}
+
+// missedGroup reports whether a notice for a group of the answer may have come
+// between the question and a reader who came at since and joined it.
+func (f *fill) missedGroup(e *entry, since uint64) bool {
+	for _, g := range e.groups() {
+		if g.generation() <= f.stamp || f.cand != nil && slices.Contains(f.cand.groups(), g) {
+			continue // none came, or overtaken looked
+		}
+		if n := g.last.Load(); n == nil || n.gen <= since || n.prev > f.stamp {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *fill) release() { f.t.ledger.release(f.res) }
@@ -160,8 +183,13 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	settled := f.requested.UnixNano() - lag
 	if lag > 0 {
 		o := e.res.origin
-		if max(t.ledger.lastAt(e.res), o.at.Load(), t.ledger.allAt.Load()) > settled {
+		if t.ledger.lastAt(e.res) > settled {
 			e.marks |= markLagging
+		}
+		// That the version was named earlier doesn't help against an
+		// invalidation of more than this resource.
+		if at := max(o.at.Load(), t.ledger.allAt.Load()); at > settled && (!named || n.at <= at) {
+			e.marks |= markGroupLag
 		}
 		for _, g := range e.groups() {
 			if t.ledger.lastAt(g) > settled {
@@ -183,7 +211,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	}
 	// What an intermediary kept may be from before a notice that this cache
 	// never had to hear of.
-	if s := e.shape.scope; s != nil && (f.asked || !kept) {
+	if s := e.shape.scope; s != nil && (f.asked || !kept) && e.shape.status < 500 {
 		since, ok := s.liveSince(f.stamp, t.nowNano())
 		if ok && (lag == 0 || since <= settled || named) {
 			e.marks |= markVouchable

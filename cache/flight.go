@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,8 @@ const (
 // body is already on its way into the store.
 type flight struct {
 	*fill
-	id      string // what it is joined by; empty if nobody may
+	shared  bool     // others may join
+	vary    []string // by what the URI was known to vary when it began
 	out     *http.Request
 	cancel  context.CancelFunc
 	headed  chan struct{} // closed when the leader can go on
@@ -55,10 +57,10 @@ type flight struct {
 }
 
 // fly starts a question. readers is 1 for a leader, 0 for a refresh.
-func (t *Transport) fly(a *ask, cand *entry, id string, readers int) *flight {
+func (t *Transport) fly(a *ask, cand *entry, readers int) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.req.Context()))
 	fl := &flight{
-		id: id, cancel: cancel, readers: readers, led: readers > 0, refresh: readers == 0,
+		cancel: cancel, readers: readers, led: readers > 0, refresh: readers == 0,
 		headed: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	fl.fill, fl.out = t.newFill(ctx, a, cand)
@@ -257,8 +259,8 @@ func (fl *flight) leave() {
 	fl.mu.Lock()
 	fl.readers--
 	last, landed := fl.readers == 0, fl.landed
-	if last && !landed && sh.flights[fl.id] == fl {
-		delete(sh.flights, fl.id)
+	if last && !landed {
+		sh.unregister(fl)
 	}
 	fl.mu.Unlock()
 	sh.mu.Unlock()
@@ -271,17 +273,63 @@ func (fl *flight) leave() {
 	}
 }
 
+// flight finds a flight that a reader may join. The shard's lock is held.
+func (sh *storeShard) flight(a *ask) *flight {
+	for _, fl := range sh.flights[a.key] {
+		if !fl.overtaken() && fl.serves(a) {
+			return fl
+		}
+	}
+	return nil
+}
+
+// serves reports whether the answer that the flight waits for may serve a
+// reader, by all that is known of how the URI varies.
+func (fl *flight) serves(a *ask) bool {
+	vary := a.vary
+	if vary == nil {
+		vary = fl.vary
+	}
+	for _, name := range vary {
+		lines := fl.header[name]
+		if !selectorEqual(string(appendSelector(nil, name, lines)), len(lines) > 0, name, a.req.Header[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+// register lets others join. The shard's lock is held.
+func (sh *storeShard) register(fl *flight, vary []string) {
+	fl.shared, fl.vary = true, vary
+	if sh.flights == nil {
+		sh.flights = make(map[string][]*flight)
+	}
+	sh.flights[fl.key] = append(sh.flights[fl.key], fl)
+}
+
+// unregister undoes register. The shard's lock is held.
+func (sh *storeShard) unregister(fl *flight) {
+	list := sh.flights[fl.key]
+	i := slices.Index(list, fl)
+	switch {
+	case i < 0:
+	case len(list) == 1:
+		delete(sh.flights, fl.key)
+	default:
+		sh.flights[fl.key] = slices.Delete(list, i, i+1)
+	}
+}
+
 // unregister keeps further readers from joining.
 func (t *Transport) unregister(fl *flight) {
-	if fl.id == "" {
+	if !fl.shared {
 		return
 	}
 	sh := t.store.shard(fl.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.flights[fl.id] == fl {
-		delete(sh.flights, fl.id)
-	}
+	sh.unregister(fl)
 }
 
 // passBody is the body of an answer that isn't stored.

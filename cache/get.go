@@ -14,10 +14,13 @@ type ask struct {
 	key         string
 	hash        uint64
 	wishes      wishes
-	plain       bool   // no wishes
-	conditional bool   // If-None-Match or If-Modified-Since
-	byteRange   string // Range
-	direct      bool   // must be answered by the origin, and to this reader only
+	plain       bool     // no wishes
+	conditional bool     // If-None-Match or If-Modified-Since
+	byteRange   string   // Range
+	direct      bool     // must be answered by the origin, and to this reader only
+	attempts    int      // how often somebody else's answer couldn't be used
+	since       uint64   // ledger's number from when he came
+	vary        []string // the fields by which the URI varies, as far as is known
 }
 
 func (t *Transport) newAsk(req *http.Request) (*ask, bool) {
@@ -30,7 +33,7 @@ func (t *Transport) newAsk(req *http.Request) (*ask, bool) {
 		return nil, false
 	}
 	h := req.Header
-	a := &ask{req: req, method: req.Method, key: string(key), wishes: parseWishes(h)}
+	a := &ask{req: req, method: req.Method, key: string(key), wishes: parseWishes(h), since: t.ledger.clock.Load()}
 	if a.method == "" {
 		a.method = http.MethodGet
 	}
@@ -47,7 +50,8 @@ func (t *Transport) newAsk(req *http.Request) (*ask, bool) {
 // maxKey bounds the length of a URI that is cached.
 const maxKey = 16 << 10
 
-// maxAttempts is how often a reader joins others before it goes alone.
+// maxAttempts is how often a reader waits for an answer that can't be shared
+// before he goes alone.
 const maxAttempts = 3
 
 // get answers a GET or HEAD that isn't a plain hit.
@@ -56,7 +60,7 @@ func (t *Transport) get(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.bypass(req)
 	}
-	for attempt := 1; ; attempt++ {
+	for {
 		e, v := t.find(a)
 		if v.reuse && !a.direct {
 			if resp := t.answer(a, e, v); resp != nil {
@@ -70,7 +74,7 @@ func (t *Transport) get(req *http.Request) (*http.Response, error) {
 		if a.direct || a.method == http.MethodHead || a.byteRange != "" || a.wishes.noStore {
 			return t.ask(a, e, v)
 		}
-		alone := !a.plain || attempt > maxAttempts || a.conditional && (e == nil || !e.hasValidator()) ||
+		alone := !a.plain || a.attempts >= maxAttempts || a.conditional && (e == nil || !e.hasValidator()) ||
 			t.solo.is(a.hash, t.nowNano())
 		fl, leads := t.board(a, e, alone)
 		switch {
@@ -152,7 +156,7 @@ func (t *Transport) count(e *entry, v verdict) {
 // returns nil if a usable entry has appeared meanwhile.
 func (t *Transport) board(a *ask, e *entry, alone bool) (fl *flight, leads bool) {
 	if alone {
-		fl = t.fly(a, e, "", 1)
+		fl = t.fly(a, e, 1)
 		fl.launch()
 		return fl, true
 	}
@@ -163,36 +167,19 @@ func (t *Transport) board(a *ask, e *entry, alone bool) (fl *flight, leads bool)
 	if now != nil && now != e && t.judge(now, nil, t.nowNano()).reuse {
 		return nil, false
 	}
-	id := flightID(a, other)
-	if fl = sh.flights[id]; fl != nil && !fl.overtaken() {
+	if other != nil {
+		a.vary = other.shape.vary
+	}
+	if fl = sh.flight(a); fl != nil {
 		fl.mu.Lock()
 		fl.readers++
 		fl.mu.Unlock()
 		return fl, false
 	}
-	fl = t.fly(a, e, id, 1)
-	if sh.flights == nil {
-		sh.flights = make(map[string]*flight)
-	}
-	sh.flights[id] = fl
+	fl = t.fly(a, e, 1)
+	sh.register(fl, a.vary)
 	fl.launch()
 	return fl, true
-}
-
-// flightID is the key with what the request says in the fields by which its
-// URI is known to vary.
-func flightID(a *ask, other *entry) string {
-	if other == nil || len(other.shape.vary) == 0 {
-		return a.key
-	}
-	id := append(make([]byte, 0, len(a.key)+64), a.key...)
-	for _, name := range other.shape.vary {
-		id = append(id, 0, 'v')
-		if lines := a.req.Header[name]; len(lines) > 0 {
-			id = appendSelector(append(id, ':'), name, lines)
-		}
-	}
-	return string(id)
 }
 
 // lead waits for the header and takes the body as it comes.
@@ -262,7 +249,17 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 		return nil, false, fl.err
 	}
 	got := fl.entry
-	if got == nil || !got.matches(a.req.Header) || t.standingOf(got) == superseded {
+	if got == nil || !got.matches(a.req.Header) {
+		a.attempts++
+		if got != nil {
+			a.vary = got.shape.vary // he asks for his own variant next
+		}
+		return nil, true, nil
+	}
+	// No notice for the resource lay between the question and this reader, or
+	// he wouldn't have joined; one that came later doesn't concern him. Which
+	// groups the answer is in wasn't known for sure.
+	if fl.missedGroup(got, a.since) {
 		return nil, true, nil
 	}
 	t.store.shard(a.hash).counts.collapsed.Add(1)
@@ -279,8 +276,8 @@ func (t *Transport) refresh(a *ask, e *entry) {
 	}
 	sh := t.store.shard(a.hash)
 	sh.mu.Lock()
-	id := flightID(a, e)
-	if fl := sh.flights[id]; fl != nil && !fl.overtaken() {
+	a.vary = e.shape.vary
+	if sh.flight(a) != nil {
 		sh.mu.Unlock()
 		t.flying.unuse()
 		return
@@ -292,11 +289,8 @@ func (t *Transport) refresh(a *ask, e *entry) {
 	for _, name := range [...]string{"Range", "If-Range", "Cache-Control", "Pragma", "If-None-Match", "If-Modified-Since"} {
 		delete(own.req.Header, name)
 	}
-	fl := t.fly(&own, e, id, 0)
-	if sh.flights == nil {
-		sh.flights = make(map[string]*flight)
-	}
-	sh.flights[id] = fl
+	fl := t.fly(&own, e, 0)
+	sh.register(fl, a.vary)
 	fl.launch()
 	sh.mu.Unlock()
 	sh.counts.refreshes.Add(1)

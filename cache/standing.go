@@ -29,8 +29,11 @@ func (l *ledger) standing(e *entry) standing {
 	}
 	n := e.res.last.Load()
 	if n == nil {
-		if e.res.base > e.stamp {
+		switch {
+		case e.res.base > e.stamp:
 			return superseded
+		case e.is(markLagging): // a notice that was forgotten
+			return doubted
 		}
 		return current
 	}

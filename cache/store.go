@@ -25,7 +25,7 @@ type storeShard struct {
 	mu      sync.RWMutex
 	buckets []*entry
 	count   int
-	flights map[string]*flight
+	flights map[string][]*flight // those that can be joined, by key
 	counts  counters
 	_       [64]byte // keep neighbours' counters off the line
 }
