@@ -125,7 +125,7 @@ func (t *Transport) revive(s *image, a *ask) *entry {
 	if s.self == t.backing.self {
 		e.stamp, e.marks = s.stamp, s.marks
 	}
-	origin, path, _, _ := splitKey(s.key)
+	origin, path, _ := splitKey(s.key)
 	if p.scope != "" {
 		t.announce(origin, p.scope)
 	}

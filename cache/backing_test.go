@@ -165,6 +165,7 @@ func FuzzDecodeImage(f *testing.F) {
 	fl, _ := c.newFill(f.Context(), a, nil)
 	fl.received = time.Now()
 	resp := reply(200, "hello", "Cache-Control", "max-age=5", "Vary", "Accept", "ETag", `"x"`)
+	defer func() { _ = resp.Body.Close() }()
 	ans, _ := fl.read(resp, resp.Header)
 	good := s.encode(fl.entry(ans, "hello", nil, false))
 	f.Add(good)

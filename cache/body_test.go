@@ -223,7 +223,9 @@ func TestUncacheableReadersDoNotQueue(t *testing.T) {
 func TestFailureIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrigin(nil)
-		o.handle = func(*http.Request) *http.Response { return reply(200, "x", "Cache-Control", "max-age=1, stale-if-error=60") }
+		o.handle = func(*http.Request) *http.Response {
+			return reply(200, "x", "Cache-Control", "max-age=1, stale-if-error=60")
+		}
 		c := New(o, nil)
 		get(t, c, testURL)
 		time.Sleep(2 * time.Second)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -128,7 +129,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.leave()
-		if err != io.EOF && b.ctx.Err() != nil {
+		if !errors.Is(err, io.EOF) && b.ctx.Err() != nil {
 			err = context.Cause(b.ctx)
 		}
 	}

@@ -210,7 +210,7 @@ func (e *entry) sameVariant(o *entry) bool {
 
 // query returns the query of the entry's URI with its "?".
 func (e *entry) query() string {
-	_, _, query, _ := splitKey(e.key())
+	_, _, query := splitKey(e.key())
 	return query
 }
 

@@ -25,7 +25,7 @@ type fill struct {
 // newFill pins the resource, takes a stamp and writes the request. From here
 // on every notice for the resource outranks the answer.
 func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *http.Request) {
-	origin, path, _, _ := splitKey(a.key)
+	origin, path, _ := splitKey(a.key)
 	// A copy: a reader that was cancelled may reuse his request.
 	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header.Clone(), cand: cand}
 	f.res = t.ledger.pin(t.ledger.resourceHash(a.key[:len(origin)+len(path)]), origin)

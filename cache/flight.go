@@ -147,16 +147,15 @@ func (fl *flight) run() {
 	fl.holders.Add(1)
 	fl.spool = newSpool(resp.Body, resp.ContentLength, t.maxEntry, fl.drop)
 	fl.land(resp)
-	if !fl.spool.fill(resp.ContentLength) {
-		if fl.spool.handed {
-			t.solo.set(fl.hash, t.nowNano())
-		}
-		return
+	tooLong := fl.spool.fill(resp.ContentLength, func(body []byte) {
+		// The reader may still read the buffer; the entry has its own copy.
+		e := fl.fill.entry(ans, string(body), nil, false)
+		fl.kept = fl.commit(e)
+		fl.entry = e
+	})
+	if tooLong {
+		t.solo.set(fl.hash, t.nowNano())
 	}
-	// The reader may still read the buffer; the entry has its own copy.
-	e := fl.fill.entry(ans, string(fl.spool.buf), nil, false)
-	fl.kept = fl.commit(e)
-	fl.entry = e
 }
 
 // lasting reports whether the answer will satisfy readers that come after it.

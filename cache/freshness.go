@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -117,10 +118,8 @@ func storable(h http.Header, status int, p policy) bool {
 	case p.mustUnderstand, p.noStore:
 		return false
 	}
-	for _, line := range h["Vary"] {
-		if varyStar(line) {
-			return false
-		}
+	if slices.ContainsFunc(h["Vary"], varyStar) {
+		return false
 	}
 	if explicit(h, p) || p.public {
 		return true

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -32,7 +33,7 @@ func BenchmarkHit(b *testing.B) {
 		for err == nil {
 			_, err = resp.Body.Read(buf)
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			b.Fatal(err)
 		}
 		_ = resp.Body.Close()

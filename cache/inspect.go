@@ -41,7 +41,7 @@ func (t *Transport) Inspect(url string) Report {
 	if !ok {
 		return Report{URL: url, History: "not an absolute http or https URL: never cached"}
 	}
-	origin, path, _, _ := splitKey(uri)
+	origin, path, _ := splitKey(uri)
 	r := Report{URL: uri}
 	now := t.nowNano()
 	hash := t.ledger.resourceHash(uri[:len(origin)+len(path)])

@@ -28,7 +28,7 @@ func (t *Transport) Invalidate(urls ...string) {
 }
 
 func (t *Transport) invalidate(uri string) {
-	origin, path, _, _ := splitKey(uri)
+	origin, path, _ := splitKey(uri)
 	t.notices.Add(1)
 	t.ledger.note(t.ledger.resourceHash(uri[:len(origin)+len(path)]), notice{at: t.nowNano()})
 }
@@ -52,7 +52,7 @@ func (t *Transport) InvalidateGroup(origin string, groups ...string) {
 func (t *Transport) InvalidatePrefix(urls ...string) {
 	for _, u := range urls {
 		if uri, ok := normalize(u); ok {
-			origin, path, _, _ := splitKey(uri)
+			origin, path, _ := splitKey(uri)
 			t.notices.Add(1)
 			t.ledger.origins.note(origin, path, &t.ledger.clock, t.nowNano())
 		}
@@ -90,7 +90,7 @@ func (t *Transport) Apply(c Change) {
 		t.logger.Warn("cache: notice ignored: not an absolute http URL", "url", c.URL)
 		return
 	}
-	origin, path, query, _ := splitKey(uri)
+	origin, path, query := splitKey(uri)
 	now := t.nowNano()
 	t.notices.Add(1)
 	t.ledger.note(t.ledger.resourceHash(uri[:len(origin)+len(path)]),

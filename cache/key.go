@@ -167,17 +167,17 @@ func (t *Transport) appendAuthorization(b []byte, h http.Header) []byte {
 	return hex.AppendEncode(b, sum[:16])
 }
 
-// splitKey cuts a key into origin, path, query (with its "?") and identity.
-func splitKey(key string) (origin, path, query, identity string) {
+// splitKey cuts a key into origin, path and query (with its "?").
+func splitKey(key string) (origin, path, query string) {
 	if i := strings.IndexByte(key, 0); i >= 0 {
-		key, identity = key[:i], key[i:]
+		key = key[:i]
 	}
 	origin = originOf(key)
 	path = key[len(origin):]
 	if i := strings.IndexByte(path, '?'); i >= 0 {
 		path, query = path[:i], path[i:]
 	}
-	return origin, path, query, identity
+	return origin, path, query
 }
 
 // originOf returns the part of a normalised URI before its path.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 )
@@ -40,8 +41,10 @@ func newSpool(src io.ReadCloser, length, limit int64, release func()) *spool {
 	return s
 }
 
-// fill takes the body in and reports whether it is complete.
-func (s *spool) fill(length int64) (complete bool) {
+// fill takes the body in. When it is complete, whole is called with it, before
+// the reader sees the end: who reads on to the end finds it stored. It reports
+// whether the body was too long.
+func (s *spool) fill(length int64, whole func(body []byte)) (tooLong bool) {
 	buf := s.buf
 	for {
 		if len(buf) == cap(buf) {
@@ -51,10 +54,13 @@ func (s *spool) fill(length int64) (complete bool) {
 		}
 		n, err := s.src.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if err == io.EOF && length >= 0 && int64(len(buf)) != length {
+		if errors.Is(err, io.EOF) && length >= 0 && int64(len(buf)) != length {
 			err = io.ErrUnexpectedEOF
 		}
 		over := err == nil && int64(len(buf)) > s.limit
+		if errors.Is(err, io.EOF) && int64(len(buf)) <= s.limit {
+			whole(buf)
+		}
 
 		s.mu.Lock()
 		s.buf, s.err, s.handed = buf, err, over
@@ -63,11 +69,11 @@ func (s *spool) fill(length int64) (complete bool) {
 		s.mu.Unlock()
 		switch {
 		case over && !left:
-			return false // the reader closes
+			return true // the reader closes
 		case over || err != nil:
 			_ = s.src.Close()
 			s.release()
-			return err == io.EOF && int64(len(buf)) <= s.limit
+			return over
 		}
 	}
 }
@@ -126,7 +132,7 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	}
 	s.mu.Unlock()
 	n, err := s.src.Read(p)
-	if err != nil && err != io.EOF && r.ctx.Err() != nil {
+	if err != nil && !errors.Is(err, io.EOF) && r.ctx.Err() != nil {
 		err = r.ctx.Err()
 	}
 	return n, err

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
@@ -178,8 +179,8 @@ func (sh *storeShard) link(e *entry) {
 			for ; o != nil; o = o.next {
 				chain = append(chain, o)
 			}
-			for i := len(chain) - 1; i >= 0; i-- {
-				sh.push(chain[i])
+			for _, o := range slices.Backward(chain) {
+				sh.push(o)
 			}
 		}
 	}
