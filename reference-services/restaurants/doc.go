@@ -1,0 +1,30 @@
+// Package restaurants is a domain service: it owns restaurants, serves them as
+// HAL over HTTP, and announces every change on the topic "restaurants".
+//
+//	db, err := restaurants.OpenDB("data/restaurants.db")
+//	…
+//	s, err := restaurants.New(ctx, db, b, &restaurants.Options{BaseURL: "http://localhost:8081"})
+//	…
+//	go s.Run(ctx) // publishes what the outbox holds
+//	http.ListenAndServe(":8081", s.Handler())
+//
+// # Resources
+//
+// The root leads to everything else by links. The collection is a list of
+// links and nothing else, so that each restaurant is cached once, under its own
+// URL. Restaurants change by PUT and PATCH (RFC 7396) with If-Match; a write
+// without a condition is answered 428, one that lost a race 412.
+//
+// # Coherence
+//
+// A change and its notice commit in one transaction, and the version in the
+// ETag comes from a counter of the whole table, so that no ETag ever comes
+// back, not even when a deleted restaurant is imported again. Responses say
+// resn="restaurants"; lists are in the cache group of that name.
+//
+// # Imports
+//
+// An import into an empty table announces the collection once instead of every
+// restaurant: nobody can have cached what was never served. Later imports
+// announce what they change.
+package restaurants

@@ -1,0 +1,176 @@
+package restaurants
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/outbox"
+	"github.com/goswale/swale/hal"
+	"github.com/goswale/swale/resn"
+)
+
+// Topic is what changes are announced on.
+const Topic = "restaurants"
+
+const source = "/restaurants"
+
+// Options configure a Service.
+type Options struct {
+	// BaseURL is how clients reach the service, such as
+	// "https://restaurants.example": links and notices begin with it. It must be
+	// given.
+	BaseURL string
+
+	// MaxAge is how long those may keep a response who don't hear notices, and
+	// by how much what everybody sees may be out of date when notices are lost.
+	// Default 5 s.
+	MaxAge time.Duration
+
+	// Logger hears what goes wrong. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Service is the restaurants service. It is safe for concurrent use.
+type Service struct {
+	db    *sql.DB
+	box   *outbox.Outbox
+	relay *outbox.Relay
+	base  string // without a slash at the end
+	cache string // Cache-Control of what notices keep fresh
+	log   *slog.Logger
+	form  hal.Template
+}
+
+// New returns the service on db, whose tables it makes if need be, and b. The
+// caller runs [Service.Run] beside serving [Service.Handler].
+func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	base, err := url.Parse(o.BaseURL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return nil, fmt.Errorf("restaurants: Options.BaseURL is %q; it must be an absolute http or https URL", o.BaseURL)
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = 5 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{
+		db: db, base: strings.TrimSuffix(o.BaseURL, "/"), log: o.Logger,
+		// Who can't ask may go on with what it has for an hour: a menu from an
+		// hour ago is better than none. What a notice named is never shown so.
+		cache: fmt.Sprintf("max-age=%d, stale-if-error=3600, %s", int(o.MaxAge.Seconds()), resn.Directive(Topic)),
+		form:  hal.FormOf("default", http.MethodPost, State{Status: StatusOpen}),
+	}
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return nil, fmt.Errorf("restaurants: make the tables: %w", err)
+	}
+	s.box = outbox.New(db, outbox.SQLite, nil)
+	if err := s.box.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("restaurants: %w", err)
+	}
+	s.relay = outbox.NewRelay(s.box, b, &outbox.RelayOptions{
+		Topics: []string{Topic},
+		Watermark: func(topic string, w outbox.Watermark) bus.Event {
+			return resn.Watermark{Topic: topic, Epoch: w.Epoch, Seq: w.Sequence, Time: w.Time}.CloudEvent(source)
+		},
+		Logger: o.Logger,
+	})
+	return s, nil
+}
+
+// Run publishes notices and watermarks until ctx ends.
+func (s *Service) Run(ctx context.Context) error { return s.relay.Run(ctx) }
+
+// Count returns how many restaurants there are.
+func (s *Service) Count(ctx context.Context) (int, error) { return count(ctx, s.db) }
+
+func (s *Service) collectionURL() string    { return s.base + "/restaurants" }
+func (s *Service) itemURL(id string) string { return s.base + "/restaurants/" + url.PathEscape(id) }
+func (s *Service) link(r *Restaurant) {
+	r.Links.Self, r.Links.Collection = hal.To(s.itemURL(r.ID)), hal.To(s.collectionURL())
+}
+
+// announce appends the notice of a change to the outbox, in its transaction.
+func (s *Service) announce(ctx context.Context, tx *sql.Tx, kind, href, tag string, at time.Time) error {
+	e := resn.Event{Topic: Topic, Type: kind, Href: href, ETag: tag, Time: at}
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	return s.box.Append(ctx, tx, Topic, e.CloudEvent(source))
+}
+
+// create makes a restaurant.
+func (s *Service) create(ctx context.Context, state State) (Restaurant, error) {
+	r := Restaurant{ID: strings.ToLower(rand.Text()), State: state}
+	err := s.box.InTx(ctx, func(tx *sql.Tx) error {
+		now := time.Now()
+		if err := save(ctx, tx, &r, now); err != nil {
+			return err
+		}
+		return s.announce(ctx, tx, resn.Create, s.itemURL(r.ID), etag(r.Version), now)
+	})
+	s.link(&r)
+	return r, err
+}
+
+// errUnchanged ends a transaction that has nothing to change.
+var errUnchanged = errors.New("restaurants: unchanged")
+
+// change lets edit make a new state of a restaurant, which it may refuse, and
+// commits it with its notice. A state that is the old one commits nothing.
+func (s *Service) change(ctx context.Context, id string, edit func(current Restaurant) (State, error)) (Restaurant, error) {
+	var r Restaurant
+	err := s.box.InTx(ctx, func(tx *sql.Tx) (err error) {
+		if r, err = find(ctx, tx, id); err != nil {
+			return err
+		}
+		s.link(&r)
+		state, err := edit(r)
+		if err != nil {
+			return err
+		}
+		if state == r.State {
+			return errUnchanged
+		}
+		now := time.Now()
+		r.State = state
+		if err := save(ctx, tx, &r, now); err != nil {
+			return err
+		}
+		return s.announce(ctx, tx, resn.Update, s.itemURL(id), etag(r.Version), now)
+	})
+	if errors.Is(err, errUnchanged) {
+		err = nil
+	}
+	return r, err
+}
+
+// delete deletes a restaurant, unless allow refuses.
+func (s *Service) delete(ctx context.Context, id string, allow func(current Restaurant) error) error {
+	return s.box.InTx(ctx, func(tx *sql.Tx) error {
+		r, err := find(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := allow(r); err != nil {
+			return err
+		}
+		if err := remove(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.announce(ctx, tx, resn.Delete, s.itemURL(id), "", time.Now())
+	})
+}

@@ -1,0 +1,368 @@
+package restaurants_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/membus"
+	"github.com/goswale/swale/hal"
+	"github.com/goswale/swale/reference-services/restaurants"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+}
+
+// api is a running service, and what it announced.
+type api struct {
+	*restaurants.Service
+	url string
+
+	mu      sync.Mutex
+	notices []bus.Event
+}
+
+func start(t *testing.T) *api {
+	t.Helper()
+	return startAt(t, filepath.Join(t.TempDir(), "restaurants.db"))
+}
+
+func startAt(t *testing.T, path string) *api {
+	t.Helper()
+	a := &api{}
+	db, err := restaurants.OpenDB(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := membus.New(nil)
+	var handler http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	a.url = server.URL
+	_, err = b.Broadcast(t.Context(), restaurants.Topic, bus.BroadcastHandler{Event: func(e bus.Event) {
+		if e.Type == "resn.watermark" {
+			return
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.notices = append(a.notices, e)
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Service, err = restaurants.New(t.Context(), db, b, &restaurants.Options{BaseURL: a.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler = a.Handler()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("the relay ended with %v", err)
+		}
+		if err := b.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// do sends a request and returns the answer with its body.
+func (a *api) do(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	if strings.HasPrefix(url, "/") {
+		url = a.url + url
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return resp, string(text)
+}
+
+// announced waits for a number of notices and returns them as "type href".
+func (a *api) announced(t *testing.T, n int) []string {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		a.mu.Lock()
+		got := make([]string, len(a.notices))
+		for i, e := range a.notices {
+			got[i] = e.Type + " " + strings.TrimPrefix(e.Subject, a.url)
+		}
+		a.mu.Unlock()
+		if len(got) >= n {
+			return got
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited 10 s for %d notices, got %q", n, got)
+		}
+	}
+}
+
+const luigi = `{"name":"Luigi's","cuisine":"Italian","status":"open","location":{"lat":40.71,"lon":-74.0},"address":{"street":"Canal Street"}}`
+
+// create makes Luigi's and returns its URL and ETag.
+func (a *api) create(t *testing.T) (url, tag string) {
+	t.Helper()
+	resp, body := a.do(t, "POST", "/restaurants", luigi)
+	if resp.StatusCode != http.StatusCreated || resp.Header.Get("Location") == "" || resp.Header.Get("Etag") == "" {
+		t.Fatalf("POST gave %s, %v, %s; want 201 with Location and ETag", resp.Status, resp.Header, body)
+	}
+	return resp.Header.Get("Location"), resp.Header.Get("Etag")
+}
+
+func TestLinksAloneLeadFromTheRootToARestaurant(t *testing.T) {
+	a := start(t)
+	a.create(t)
+	c := hal.NewClient(nil)
+	found, err := hal.Follow[hal.Any](t.Context(), c, must(hal.Get[hal.Any](t.Context(), c, a.url+"/")), "restaurants", hal.V("geohash", "dr5r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := hal.FollowAll[restaurants.Restaurant](t.Context(), c, found, "item")
+	if len(items) != 1 || items[0].Err != nil || items[0].Resource.Value.Name != "Luigi's" {
+		t.Errorf("the links led to %+v, want Luigi's", items)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestCachingHeaders(t *testing.T) {
+	a := start(t)
+	url, tag := a.create(t)
+	resp, _ := a.do(t, "GET", url, "")
+	if got := resp.Header.Get("Cache-Control"); !strings.Contains(got, `resn="restaurants"`) || !strings.Contains(got, "max-age=5") {
+		t.Errorf("an entity's Cache-Control is %q; it must name the topic, and a max-age for those who don't know it", got)
+	}
+	resp, _ = a.do(t, "GET", url, "", "If-None-Match", tag)
+	if resp.StatusCode != http.StatusNotModified {
+		t.Errorf("a GET with the current ETag gave %s, want 304", resp.Status)
+	}
+	resp, _ = a.do(t, "GET", "/restaurants", "")
+	if got := resp.Header.Get("Cache-Groups"); got != `"restaurants"` {
+		t.Errorf("a list's Cache-Groups is %q; a change of a member changes the list", got)
+	}
+	resp, _ = a.do(t, "GET", "/restaurants/nobody", "")
+	if resp.StatusCode != http.StatusNotFound || !strings.Contains(resp.Header.Get("Cache-Control"), "resn=") {
+		t.Errorf("what isn't there gave %s with Cache-Control %q; it may be cached until a notice", resp.Status, resp.Header.Get("Cache-Control"))
+	}
+}
+
+func TestWritesAreConditionalAndAnnounced(t *testing.T) {
+	a := start(t)
+	url, v1 := a.create(t)
+	path := strings.TrimPrefix(url, a.url)
+
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Mario's"}`); resp.StatusCode != http.StatusPreconditionRequired {
+		t.Errorf("a PATCH without If-Match gave %s %s; want 428", resp.Status, body)
+	}
+	resp, body := a.do(t, "PATCH", url, `{"name":"Mario's","cuisine":null}`, "If-Match", v1)
+	v2 := resp.Header.Get("Etag")
+	var got restaurants.Restaurant
+	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != http.StatusOK || v2 == v1 {
+		t.Fatalf("PATCH gave %s %s, ETag %s after %s, %v", resp.Status, body, v2, v1, err)
+	}
+	if got.Name != "Mario's" || got.Cuisine != "" || got.Address.Street != "Canal Street" {
+		t.Errorf("a merge patch replaces what it names, null removes, the rest stays; got %+v", got.State)
+	}
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Peach's"}`, "If-Match", v1); resp.StatusCode != http.StatusPreconditionFailed {
+		t.Errorf("a PATCH that lost the race gave %s %s; want 412", resp.Status, body)
+	}
+	resp, body = a.do(t, "PUT", url, body2(t, got, "Toad's"), "If-Match", v2)
+	v3 := resp.Header.Get("Etag")
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("a PUT of the document as it was served, with a new name, gave %s %s", resp.Status, body)
+	}
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Toad's"}`, "If-Match", v3); resp.Header.Get("Etag") != v3 {
+		t.Errorf("a PATCH that changes nothing gave %s %s with ETag %s; it must stay %s", resp.Status, body, resp.Header.Get("Etag"), v3)
+	}
+	if resp, body := a.do(t, "DELETE", url, "", "If-Match", v3); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("DELETE gave %s %s", resp.Status, body)
+	}
+	if resp, _ := a.do(t, "GET", url, ""); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("after DELETE it is answered %s", resp.Status)
+	}
+	want := []string{"resn.create " + path, "resn.update " + path, "resn.update " + path, "resn.delete " + path}
+	if got := a.announced(t, 4); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("announced\n%q\nwant, each change once and nothing else,\n%q", got, want)
+	}
+	for i, tag := range []string{v1, v2, v3, ""} {
+		if got := a.notices[i].Extension("etag"); got != tag {
+			t.Errorf("notice %d names ETag %q, want %q", i, got, tag)
+		}
+	}
+}
+
+func body2(t *testing.T, r restaurants.Restaurant, name string) string {
+	t.Helper()
+	r.Name = name
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestBadInput(t *testing.T) {
+	a := start(t)
+	url, tag := a.create(t)
+	for _, tt := range []struct {
+		what, method, url, body string
+		status                  int
+		says                    string
+	}{
+		{"broken JSON", "POST", "/restaurants", `{"name":`, 400, "JSON"},
+		{"no name", "POST", "/restaurants", `{"status":"open"}`, 422, "#/name"},
+		{"a misspelt member", "POST", "/restaurants", `{"name":"x","status":"open","nmae":"y"}`, 422, "nmae"},
+		{"a wrong type", "POST", "/restaurants", `{"name":7,"status":"open"}`, 422, "name"},
+		{"a place that isn't", "PATCH", url, `{"location":{"lat":91,"lon":0}}`, 422, "#/location/lat"},
+		{"an unknown status", "PATCH", url, `{"status":"burning"}`, 422, "#/status"},
+		{"another id", "PATCH", url, `{"id":"other"}`, 422, "#/id"},
+		{"a body over the limit", "POST", "/restaurants", `{"name":"` + strings.Repeat("x", 70<<10) + `"}`, 413, ""},
+		{"a geohash that isn't", "GET", "/restaurants?geohash=ai", "", 400, "geohash"},
+		{"a page that isn't", "GET", "/restaurants?page=-1", "", 400, "page"},
+		{"an unknown path", "GET", "/menus", "", 404, ""},
+		{"a method that isn't allowed", "DELETE", "/restaurants", "", 405, "GET"},
+	} {
+		resp, body := a.do(t, tt.method, tt.url, tt.body, "If-Match", tag)
+		if resp.StatusCode != tt.status || !strings.Contains(body, tt.says) ||
+			!strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+			t.Errorf("%s gave %s, %s, %s; want %d as a problem that says %q",
+				tt.what, resp.Status, resp.Header.Get("Content-Type"), body, tt.status, tt.says)
+		}
+	}
+	if resp, body := a.do(t, "GET", url, ""); resp.Header.Get("Etag") != tag {
+		t.Errorf("bad input changed the restaurant: %s", body)
+	}
+}
+
+const file = `{"address":{"building":"1","coord":[-74.0,40.71],"street":"Elm","zipcode":"1"},"borough":"B","cuisine":"C","name":"One","restaurant_id":"1"}
+not json
+
+{"name":"No place","restaurant_id":"2"}
+{"address":{"coord":[-74.0,140.71]},"name":"Off the map","restaurant_id":"3"}
+{"address":{"coord":[-74.1,40.72]},"name":"Four","restaurant_id":"4"}`
+
+func TestImport(t *testing.T) {
+	a := start(t)
+	report, err := a.Import(t.Context(), strings.NewReader(file), nil)
+	if err != nil || report.Created != 2 || report.Bad != 3 || report.Lines != 5 {
+		t.Fatalf("import: %+v, %v; want 2 good lines kept and 3 bad ones counted", report, err)
+	}
+	for i, line := range []int{2, 4, 5} {
+		if report.BadLines[i].Line != line || report.BadLines[i].Reason == "" {
+			t.Errorf("bad line %v isn't named with its number and reason; want line %d", report.BadLines[i], line)
+		}
+	}
+	if got := a.announced(t, 1); got[0] != "resn.update /restaurants" {
+		t.Errorf("an import into an empty table announced %q; want the collection, once", got)
+	}
+	changed := strings.Replace(file, `"Four"`, `"Fourth"`, 1)
+	report, err = a.Import(t.Context(), strings.NewReader(changed), nil)
+	if err != nil || report.Unchanged != 1 || report.Updated != 1 || report.Created != 0 {
+		t.Errorf("a repeated import: %+v, %v; want one unchanged and one updated", report, err)
+	}
+	if got := a.announced(t, 2); len(got) != 2 || got[1] != "resn.update /restaurants/4" {
+		t.Errorf("a repeated import announced %q; want only what changed", got[1:])
+	}
+}
+
+func TestImportSurvivesAHugeLine(t *testing.T) {
+	a := start(t)
+	lines := strings.SplitN(file, "\n", 2)
+	var huge bytes.Buffer
+	huge.WriteString(lines[0] + "\n" + strings.Repeat("x", 3<<20) + "\n" + lines[1])
+	report, err := a.Import(t.Context(), &huge, nil)
+	if err != nil || report.Created != 2 || report.Bad != 4 || report.BadLines[0].Line != 2 {
+		t.Errorf("import with a line of 3 MB: %+v, %v", report, err)
+	}
+}
+
+func TestGenerateMakesTheSameCityTwiceAndPagesThroughIt(t *testing.T) {
+	a := start(t)
+	report, err := a.Generate(t.Context(), 120, 1)
+	if err != nil || report.Created != 120 {
+		t.Fatalf("generate: %+v, %v", report, err)
+	}
+	if report, err = a.Generate(t.Context(), 120, 1); err != nil || report.Unchanged != 120 {
+		t.Errorf("the same seed made another city: %+v, %v", report, err)
+	}
+	c := hal.NewClient(nil)
+	seen := map[string]bool{}
+	for item, err := range hal.Each[restaurants.Restaurant](t.Context(), c, a.url+"/restaurants?size=50", "item") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[item.Value.ID] = true
+	}
+	if len(seen) != 120 {
+		t.Errorf("the pages led to %d restaurants, want 120", len(seen))
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestARestartFindsTheDataAndGoesOnWithTheNumbers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "restaurants.db")
+	var first bus.Event
+	t.Run("first start", func(t *testing.T) {
+		a := startAt(t, path)
+		a.create(t)
+		a.announced(t, 1)
+		first = a.notices[0]
+	})
+	a := startAt(t, path)
+	if n, err := a.Count(t.Context()); err != nil || n != 1 {
+		t.Fatalf("a second start found %d restaurants, %v; want 1", n, err)
+	}
+	a.create(t)
+	a.announced(t, 1)
+	second := a.notices[0]
+	if first.Extension("epoch") != second.Extension("epoch") || first.Extension("sequence") >= second.Extension("sequence") {
+		t.Errorf("after a restart the numbers don't go on: %v, then %v", first.Extensions, second.Extensions)
+	}
+}
