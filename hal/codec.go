@@ -6,46 +6,56 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+
+	"github.com/goswale/swale/hal/internal/rawjson"
 )
 
-// An encoder with its buffer, kept between calls: encoding then costs one
-// allocation, the result's.
+// encoder keeps a json.Encoder and what it has written between calls.
 type encoder struct {
-	buf bytes.Buffer
-	enc *json.Encoder
+	enc  *json.Encoder
+	out  []byte
+	keep bool // out goes to the caller, so it is made anew
 }
 
 var encoders = sync.Pool{New: func() any {
 	e := new(encoder)
-	e.enc = json.NewEncoder(&e.buf)
+	e.enc = json.NewEncoder(e)
 	e.enc.SetEscapeHTML(false) // "?a=1&b=2" stays readable; JSON needs no more
 	return e
 }}
 
+var newline = []byte{'\n'}
+
 // maxPooled keeps one huge document from pinning its buffer for ever.
 const maxPooled = 1 << 20
 
-func (e *encoder) release() {
-	if e.buf.Cap() <= maxPooled {
-		encoders.Put(e)
-	}
+// Write takes what encoding/json hands over, which is all of the document.
+func (e *encoder) Write(p []byte) (int, error) {
+	e.out = append(e.out, p...)
+	return len(p), nil
 }
 
-// A null is looked for by its rarer half first: colons are everywhere.
-var halfNull, colonNull = []byte("ull"), []byte(":null")
+func (e *encoder) release() {
+	if e.keep || cap(e.out) > maxPooled {
+		e.out = nil
+	}
+	encoders.Put(e)
+}
 
-// encode returns the document of v, valid until release.
-func (e *encoder) encode(v any) ([]byte, error) {
-	e.buf.Reset()
+// encode returns the document of v, valid until release unless keep is set.
+func (e *encoder) encode(v any, keep bool) ([]byte, error) {
+	if e.keep = keep; keep {
+		e.out = nil
+	}
+	e.out = e.out[:0]
 	if err := e.enc.Encode(v); err != nil {
 		return nil, err
 	}
-	out := e.buf.Bytes()
-	out = out[:len(out)-1] // the newline
-	if bytes.Contains(out, halfNull) && bytes.Contains(out, colonNull) {
-		out = emptyForNull(out, reflect.TypeOf(v))
+	e.out = bytes.TrimSuffix(e.out, newline)
+	if rawjson.MayHaveNull(e.out) {
+		return emptyForNull(e.out, reflect.TypeOf(v)), nil
 	}
-	return out, nil
+	return e.out, nil
 }
 
 // Marshal encodes v as Write does: by encoding/json, but leaving <, > and &
@@ -55,11 +65,7 @@ func (e *encoder) encode(v any) ([]byte, error) {
 func Marshal(v any) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	defer e.release()
-	out, err := e.encode(v)
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Clone(out), nil
+	return e.encode(v, true)
 }
 
 // Unmarshal decodes data into v by encoding/json. Where that fails because a

@@ -14,7 +14,7 @@ import (
 func ETag(v any) (string, error) {
 	e := encoders.Get().(*encoder)
 	defer e.release()
-	body, err := e.encode(v)
+	body, err := e.encode(v, false)
 	if err != nil {
 		return "", err
 	}

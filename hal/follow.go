@@ -190,26 +190,33 @@ func FollowAll[T any](ctx context.Context, c *Client, from Linked, rel string, v
 		}
 		cold = append(cold, i)
 	}
-	follow := func(i int) {
-		results[i].Resource, results[i].Err = followTarget[T](ctx, c, d, rel, i, &targets[i], vars)
+	if cold != nil {
+		inParallel(c.opts.Parallel, len(cold), func(n int) {
+			i := cold[n]
+			results[i].Resource, results[i].Err = followTarget[T](ctx, c, d, rel, i, &targets[i], vars)
+		})
 	}
-	if len(cold) == 1 {
-		follow(cold[0])
-		return results
+	return results
+}
+
+// inParallel calls do for 0 to n-1, some at a time, and waits for all.
+func inParallel(atOnce, n int, do func(int)) {
+	if n == 1 {
+		do(0)
+		return
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(c.opts.Parallel, len(cold)) {
+	for range min(atOnce, n) {
 		wg.Go(func() {
 			for {
-				n := int(next.Add(1)) - 1
-				if n >= len(cold) {
+				i := int(next.Add(1)) - 1
+				if i >= n {
 					return
 				}
-				follow(cold[n])
+				do(i)
 			}
 		})
 	}
 	wg.Wait()
-	return results
 }

@@ -63,7 +63,7 @@ func Write(w http.ResponseWriter, r *http.Request, status int, v any, opts *Writ
 	}
 	e := encoders.Get().(*encoder)
 	defer e.release()
-	body, err := e.encode(v)
+	body, err := e.encode(v, false)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package rawjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"iter"
 )
@@ -269,6 +270,29 @@ func TooDeep(data []byte, limit int) bool {
 		}
 	}
 	return false
+}
+
+var colonNull = []byte(":null")
+
+// MayHaveNull reports whether ":null" occurs in compact JSON, be it as the
+// value of a member or within a string. It looks for a colon followed by an n
+// at sixteen places at a time, since it is asked of every document that is
+// written.
+func MayHaveNull(data []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(data) >= 20 {
+		a := binary.LittleEndian.Uint64(data) ^ ones*':'
+		b := binary.LittleEndian.Uint64(data[1:]) ^ ones*'n'
+		c := binary.LittleEndian.Uint64(data[8:]) ^ ones*':'
+		d := binary.LittleEndian.Uint64(data[9:]) ^ ones*'n'
+		// A zero byte has its high bit set here. Borrows can set others, which
+		// costs no more than a closer look.
+		if ((a-ones)&^a&(b-ones)&^b|(c-ones)&^c&(d-ones)&^d)&highs != 0 && bytes.Contains(data[:20], colonNull) {
+			return true
+		}
+		data = data[16:]
+	}
+	return bytes.Contains(data, colonNull)
 }
 
 const hexDigits = "0123456789abcdef"
