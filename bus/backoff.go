@@ -18,7 +18,7 @@ type Backoff struct {
 // Delay returns how long to wait after that many attempts, counted from 1.
 func (o Backoff) Delay(attempts int) time.Duration {
 	d := o.full(attempts)
-	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1)) //nolint:gosec // jitter needn't be unpredictable
+	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
 }
 
 // full returns the wait before jitter.

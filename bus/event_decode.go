@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -318,7 +319,7 @@ func (p *parser) raw() ([]byte, error) {
 		return nil, err
 	}
 	value := bytes.TrimRight(p.b[start:p.i:p.i], " \t\r\n")
-	value = value[:len(value):len(value)]
+	value = slices.Clip(value)
 	if !json.Valid(value) {
 		return nil, errors.New("data is not JSON")
 	}

@@ -13,37 +13,37 @@ import (
 // RetryAfter returns an error that has the event tried again after the delay
 // instead of the backoff. It counts as an attempt.
 func RetryAfter(delay time.Duration, err error) error {
-	return &retryAfter{delay: delay, err: err}
+	return &retryAfterError{delay: delay, err: err}
 }
 
-type retryAfter struct {
+type retryAfterError struct {
 	delay time.Duration
 	err   error
 }
 
-func (e *retryAfter) Error() string {
+func (e *retryAfterError) Error() string {
 	if e.err == nil {
 		return "try again after " + e.delay.String()
 	}
 	return e.err.Error()
 }
 
-func (e *retryAfter) Unwrap() error { return e.err }
+func (e *retryAfterError) Unwrap() error { return e.err }
 
 // Reject returns an error that makes the event a dead letter at once, because no
 // further attempt could succeed.
-func Reject(err error) error { return &rejected{err: err} }
+func Reject(err error) error { return &rejectedError{err: err} }
 
-type rejected struct{ err error }
+type rejectedError struct{ err error }
 
-func (e *rejected) Error() string {
+func (e *rejectedError) Error() string {
 	if e.err == nil {
 		return "rejected"
 	}
 	return e.err.Error()
 }
 
-func (e *rejected) Unwrap() error { return e.err }
+func (e *rejectedError) Unwrap() error { return e.err }
 
 // PanicError is the error of a handler that panicked.
 type PanicError struct {
@@ -116,7 +116,7 @@ func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
 	attempt := it.attempt
 	redriven := it.d.Redriven
 	it.d = Delivery{} // the handler may have changed it
-	if _, bad := g.decode(it); bad != nil {
+	if bad := g.decode(it); bad != nil {
 		err = errors.Join(err, bad) // it changed the data in place
 	}
 	if redriven {
@@ -127,14 +127,14 @@ func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
 	if errors.As(err, &p) {
 		log.Error("handler panicked", "stack", string(p.Stack))
 	}
-	var r *rejected
+	var r *rejectedError
 	if errors.As(err, &r) || g.opts.MaxAttempts > 0 && attempt >= g.opts.MaxAttempts {
 		log.Warn("event becomes a dead letter")
 		return 0, false
 	}
 	it.attempt++
 	delay = g.opts.Backoff.Delay(attempt)
-	var after *retryAfter
+	var after *retryAfterError
 	if errors.As(err, &after) {
 		delay = after.delay
 	}

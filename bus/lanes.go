@@ -63,7 +63,7 @@ type item struct {
 // deliver takes a delivery from the driver. It doesn't block.
 func (g *member) deliver(in driver.Delivery) {
 	it := &item{acker: in.Acker, m: in.Message, attempt: max(in.Attempt, 1)}
-	_, err := g.decode(it)
+	err := g.decode(it)
 	if err != nil {
 		g.bus.bad(g.topic, in.Body, err)
 		it.bad = err
@@ -105,24 +105,24 @@ func (g *member) deliver(in driver.Delivery) {
 }
 
 // decode reads the item's event again from what was received, so that what a
-// handler did to its copy is forgotten. It returns how many events came together.
-func (g *member) decode(it *item) (n int, err error) {
+// handler did to its copy is forgotten.
+func (g *member) decode(it *item) error {
 	if err := g.bus.check(&it.m); err != nil {
-		return 0, err
+		return err
 	}
-	err = it.d.Event.fromMessage(&it.m)
+	err := it.d.Event.fromMessage(&it.m)
 	if !errors.Is(err, errBatch) {
-		return 1, err
+		return err
 	}
 	events, err := UnmarshalBatch(it.m.Body)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if len(events) == 0 {
-		return 0, errors.New("empty batch")
+		return errors.New("empty batch")
 	}
 	it.d.Event = events[it.index]
-	return len(events), nil
+	return nil
 }
 
 // redriven takes off the mark of an event that was a dead letter.

@@ -35,8 +35,8 @@ func testCloseDrains(t *testing.T, s *suite) {
 	go func() { closed <- sub.Close(s.ctx(t)) }()
 	moment := time.NewTimer(200 * time.Millisecond)
 	select {
-	case <-closed:
-		t.Fatal("Close returned while a handler was running")
+	case err := <-closed:
+		t.Fatalf("Close returned while a handler was running: %v", err)
 	case <-moment.C:
 	}
 	close(release)

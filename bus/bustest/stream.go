@@ -46,7 +46,8 @@ func testStream(t *testing.T, s *suite) {
 	if !slices.Equal(got, want) {
 		t.Errorf("All returns each key once:\n got %q\nwant %q", got, want)
 	}
-	for range other.All(s.ctx(t)) {
+	for _, err := range other.All(s.ctx(t)) {
+		must(t, err, "All")
 		break // leaving early is fine
 	}
 	big := bus.Event{Type: "pos", Data: []byte(`"` + strings.Repeat("x", 2000) + `"`)}

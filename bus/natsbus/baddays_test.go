@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 	"github.com/goswale/swale/bus/natsbus/embedded"
 )
 
-// log is what a broadcast or group saw, in order: ids of events and states.
+// record is what a broadcast or group saw, in order: ids of events and states.
 type record struct {
 	mu      sync.Mutex
 	lines   []string
@@ -70,14 +71,7 @@ func (r *record) until(t *testing.T, what string, ok func(lines []string) bool) 
 }
 
 func has(line string) func([]string) bool {
-	return func(lines []string) bool {
-		for _, l := range lines {
-			if l == line {
-				return true
-			}
-		}
-		return false
-	}
+	return func(lines []string) bool { return slices.Contains(lines, line) }
 }
 
 // whole checks that the numbers 0 to n-1 were seen in order; repeats are allowed

@@ -131,5 +131,5 @@ func parsePlace(reply string) (p place, ok bool) {
 			s = s[more+1:]
 		}
 	}
-	return place{attempt: int(n[0]), stream: n[1], consumer: n[2], pending: n[4]}, true //nolint:gosec // a small count
+	return place{attempt: int(n[0]), stream: n[1], consumer: n[2], pending: n[4]}, true
 }

@@ -95,7 +95,7 @@ func (a *acks) add(i int, done func(int, error)) (token uint64, reply string) {
 		n = a.free[last]
 		a.free = a.free[:last]
 	} else {
-		n = uint32(len(a.slots)) //nolint:gosec // bounded by the bus's window
+		n = uint32(len(a.slots))
 		a.slots = append(a.slots, slot{})
 	}
 	s := &a.slots[n]
@@ -121,7 +121,7 @@ func (a *acks) take(token uint64) (done func(int, error), i int) {
 	}
 	done, i = s.done, s.i
 	s.done = nil
-	a.free = append(a.free, uint32(n)) //nolint:gosec // an index
+	a.free = append(a.free, uint32(n))
 	return done, i
 }
 
@@ -200,7 +200,7 @@ func (a *acks) collect(which func(*slot) bool) []slot {
 		if s := &a.slots[n]; s.done != nil && which(s) {
 			out = append(out, *s)
 			s.done = nil
-			a.free = append(a.free, uint32(n)) //nolint:gosec // an index
+			a.free = append(a.free, uint32(n))
 		}
 	}
 	return out

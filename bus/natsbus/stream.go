@@ -62,7 +62,7 @@ func (c *conn) LatestAll(ctx context.Context, topic string, fn func(driver.Messa
 	}
 	info := consumer.CachedInfo()
 	for left := info.NumPending; left > 0; {
-		batch, err := consumer.FetchNoWait(int(min(left, 500))) //nolint:gosec // at most 500
+		batch, err := consumer.FetchNoWait(int(min(left, 500)))
 		if err != nil {
 			return temporary(err)
 		}

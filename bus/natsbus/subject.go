@@ -15,7 +15,7 @@ func (c *conn) shard(topic string) int {
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(topic))
-	return int(h.Sum32() % uint32(c.opts.Shards)) //nolint:gosec // Shards is small and positive
+	return int(h.Sum32() % uint32(c.opts.Shards))
 }
 
 // streamName is the JetStream stream of a shard. Names can't hold dots.
