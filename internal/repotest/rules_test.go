@@ -55,6 +55,11 @@ func TestTime(t *testing.T) {
 
 // age runs in a synctest bubble.
 func age() { time.Sleep(time.Hour) }
+
+func settle() {
+	time.Sleep(time.Hour)
+	synctest.Wait()
+}
 `),
 		"resn/go.mod":       file("module example.org/s/resn\n\ngo 1.25.0\n\nrequire (\n\texample.org/s/bus v0.1.0\n\texample.org/s/bus/natsbus v0.1.0\n\texample.org/s/cache v0.1.0\n)\n"),
 		"resn/doc.go":       file("// Package resn keeps caches true.\npackage resn\n\nimport (\n\t_ \"example.org/s/bus\"\n\t_ \"example.org/s/cache\"\n)\n"),

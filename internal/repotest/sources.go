@@ -25,8 +25,9 @@ func Length(t *Tree) []Finding {
 
 // NoSleep checks that no test calls time.Sleep outside a testing/synctest
 // bubble, where sleeping takes no time and cannot be too short. A call counts as
-// inside a bubble when it stands in the function passed to synctest.Test, or in
-// a function whose comment says that it runs in a synctest bubble.
+// inside a bubble when it stands in the function passed to synctest.Test, in a
+// function that itself calls synctest.Wait, which panics outside, or in one whose
+// comment says that it runs in a synctest bubble.
 func NoSleep(t *Tree) []Finding {
 	var findings []Finding
 	for p := range packages(t) {
@@ -45,23 +46,35 @@ func NoSleep(t *Tree) []Finding {
 // sleeps returns the calls of time.Sleep that stand outside a bubble.
 func sleeps(file *ast.File) []ast.Node {
 	clock, bubble := imported(file, "time", "time"), imported(file, "testing/synctest", "synctest")
-	var calls []ast.Node
+	var outside []ast.Node
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncDecl:
-			return !strings.Contains(n.Doc.Text(), "synctest")
+			return !strings.Contains(n.Doc.Text(), "synctest") && !calls(n, bubble, "Wait")
 		case *ast.CallExpr:
 			if isSelector(n.Fun, bubble, "Test") {
 				return false
 			}
 		case *ast.SelectorExpr:
 			if isSelector(n, clock, "Sleep") {
-				calls = append(calls, n)
+				outside = append(outside, n)
 			}
 		}
 		return true
 	})
-	return calls
+	return outside
+}
+
+// calls reports whether pkg.name is used anywhere in the node.
+func calls(n ast.Node, pkg, name string) bool {
+	uses := false
+	ast.Inspect(n, func(n ast.Node) bool {
+		if e, ok := n.(ast.Expr); ok {
+			uses = uses || isSelector(e, pkg, name)
+		}
+		return !uses
+	})
+	return uses
 }
 
 // isSelector reports whether e is pkg.name.
