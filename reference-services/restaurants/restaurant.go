@@ -78,10 +78,10 @@ func (s *State) Validate() []hal.FieldError {
 		}
 	}
 	// Written so that NaN is refused too.
-	if lat := s.Location.Lat; !(lat >= -90 && lat <= 90) { //nolint:staticcheck // NaN
+	if lat := s.Location.Lat; !(lat >= -90 && lat <= 90) {
 		wrong("#/location/lat", "A latitude is between -90 and 90.")
 	}
-	if lon := s.Location.Lon; !(lon >= -180 && lon <= 180) { //nolint:staticcheck // NaN
+	if lon := s.Location.Lon; !(lon >= -180 && lon <= 180) {
 		wrong("#/location/lon", "A longitude is between -180 and 180.")
 	}
 	if s.Status != StatusOpen && s.Status != StatusClosed {

@@ -85,8 +85,15 @@ func startAt(t *testing.T, path string) *api {
 	return a
 }
 
+// answer is a response whose body was read.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
 // do sends a request and returns the answer with its body.
-func (a *api) do(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+func (a *api) do(t *testing.T, method, url, body string, header ...string) (answer, string) {
 	t.Helper()
 	if strings.HasPrefix(url, "/") {
 		url = a.url + url
@@ -111,7 +118,7 @@ func (a *api) do(t *testing.T, method, url, body string, header ...string) (*htt
 		t.Fatal(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	return resp, string(text)
+	return answer{resp.StatusCode, resp.Status, resp.Header}, string(text)
 }
 
 // announced waits for a number of notices and returns them as "type href".
