@@ -57,6 +57,8 @@ type itemDocument struct {
 	Address  string   `json:"address,omitempty"`
 	Borough  string   `json:"borough,omitempty"`
 	Location Location `json:"location"`
+	Status   string   `json:"status,omitempty"`
+	Prep     int      `json:"prep_minutes,omitempty"`
 }
 
 // topicDocument says whether the owner's notices arrive.
@@ -122,6 +124,7 @@ func newPageDocument(p *Page, self string, topics []resn.TopicState) *pageDocume
 		e := itemDocument{
 			Partial: true, Source: it.Source, Vouched: it.Vouched, Age: it.Age.Seconds(), ETag: it.ETag,
 			Name: r.Name, Cuisine: r.Cuisine, Address: r.Address.String(), Borough: r.Borough, Location: r.Location,
+			Status: r.Status, Prep: r.Prep,
 		}
 		e.Links.Self = hal.To(it.Href)
 		d.Embedded.Items = append(d.Embedded.Items, e)

@@ -16,7 +16,12 @@ type Restaurant struct {
 	Borough  string   `json:"borough"`
 	Address  Address  `json:"address"`
 	Location Location `json:"location"`
+	Status   string   `json:"status"` // "closed" is shown, anything else isn't
+	Prep     int      `json:"prep_minutes"`
 }
+
+// Closed says whether it takes no orders now.
+func (r *Restaurant) Closed() bool { return r.Status == "closed" }
 
 // Address is where a restaurant is, in words.
 type Address struct {

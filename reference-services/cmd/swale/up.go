@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/goswale/swale/reference-services/internal/system"
+)
+
+// stopPatience is how long everything has to stop. Another Ctrl-C cuts it
+// short.
+const stopPatience = 15 * time.Second
+
+const upAbout = `Runs the whole reference system in this process: an embedded bus, the restaurants
+service that owns the data, and the storefront that shows it. Everything is kept
+in one directory, and a second start finds it again.`
+
+func runUp(ctx context.Context, env environment, args []string) error {
+	f := newFlags(env, "up", upAbout)
+	opts, logs := &system.Options{}, &logFlags{}
+	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` of the storefront")
+	dataFlag(f, opts)
+	restaurantsFlags(f, opts, "the port after --listen")
+	f.StringVar(&opts.NATSListen, "nats-listen", "", "`address` of the embedded bus; default: two ports after --listen")
+	f.StringVar(&opts.NATS, "nats", "", "`url` of a NATS server with JetStream to use; default: one is embedded")
+	f.StringVar(&opts.Geohash, "geohash", "", "the area that a visitor sees first; default: the first restaurants of all")
+	logs.define(f)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	return serveUntilStopped(ctx, env, opts, logs)
+}
+
+const restaurantsAbout = `Runs the restaurants service alone: the domain service that owns the data. Its
+notices go over a bus that runs elsewhere.`
+
+func runRestaurants(ctx context.Context, env environment, args []string) error {
+	f := newFlags(env, "restaurants", restaurantsAbout)
+	opts, logs := &system.Options{NoStorefront: true}, &logFlags{}
+	f.StringVar(&opts.RestaurantsListen, "listen", "127.0.0.1:8081", "`address` to listen on")
+	dataFlag(f, opts)
+	restaurantsFlags(f, opts, "")
+	busFlag(f, opts)
+	logs.define(f)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	return serveUntilStopped(ctx, env, opts, logs)
+}
+
+const storefrontAbout = `Runs the storefront alone: the edge service that shows restaurants and owns
+nothing. It hears of changes over a bus that runs elsewhere.`
+
+func runStorefront(ctx context.Context, env environment, args []string) error {
+	f := newFlags(env, "storefront", storefrontAbout)
+	opts, logs := &system.Options{NoRestaurants: true}, &logFlags{}
+	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` to listen on")
+	f.StringVar(&opts.Service, "restaurants-url", "http://127.0.0.1:8081/", "`url` of the restaurants service's root document")
+	f.StringVar(&opts.Geohash, "geohash", "", "the area that a visitor sees first; default: the first restaurants of all")
+	busFlag(f, opts)
+	logs.define(f)
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	return serveUntilStopped(ctx, env, opts, logs)
+}
+
+func dataFlag(f *flags, opts *system.Options) {
+	f.StringVar(&opts.Data, "data", "swale-data", "`directory` in which everything is kept; one process at a time")
+}
+
+func busFlag(f *flags, opts *system.Options) {
+	f.StringVar(&opts.NATS, "nats", "nats://127.0.0.1:8082", "`url` of a NATS server with JetStream, such as the one inside swale up")
+}
+
+// restaurantsFlags are those about the restaurants service.
+func restaurantsFlags(f *flags, opts *system.Options, after string) {
+	if after != "" {
+		f.StringVar(&opts.RestaurantsListen, "restaurants-listen", "", "`address` of the restaurants service; default: "+after)
+		f.BoolVar(&opts.NoRestaurants, "without-restaurants", false, "leave the restaurants service out, to run it with swale restaurants")
+	}
+	f.StringVar(&opts.RestaurantsURL, "restaurants-url", "", "`url` under which others reach the restaurants service; default: where it listens")
+	f.StringVar(&opts.File, "restaurants", "", "import the restaurants of this `file`, one JSON object a line")
+	f.IntVar(&opts.City, "city", 500, "restaurants to generate if there are none yet, `number`; -1 for none")
+}
+
+// logFlags say what is logged and how.
+type logFlags struct {
+	level slog.Level
+	json  bool
+}
+
+func (l *logFlags) define(f *flags) {
+	f.TextVar(&l.level, "log-level", slog.LevelWarn, "least `level` that is logged: debug, info, warn or error")
+	f.BoolVar(&l.json, "log-json", false, "log as JSON")
+}
+
+func (l *logFlags) logger(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: l.level}
+	if l.json {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// serveUntilStopped runs the system until the program is asked to stop.
+func serveUntilStopped(ctx context.Context, env environment, opts *system.Options, logs *logFlags) error {
+	began := time.Now()
+	opts.Logger = logs.logger(env.stderr)
+	p := newProgress(env.stderr)
+	bad := 0
+	opts.Imported = func(i system.Import) {
+		if i.Line > 0 {
+			if bad++; bad <= badLinesShown {
+				p.clear()
+				fmt.Fprintf(env.stderr, "%s:%d: %s\n", opts.File, i.Line, i.Reason)
+			}
+			return
+		}
+		share := 0.0
+		if i.Size > 0 {
+			share = float64(i.Done) / float64(i.Size)
+		}
+		p.show(share, "importing %s: %d restaurants, %d bad lines", opts.File, i.Good, i.Bad)
+	}
+	s, err := system.Start(ctx, *opts)
+	p.clear()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it was ready, and has stopped
+		}
+		return err
+	}
+	if bad > badLinesShown {
+		fmt.Fprintf(env.stderr, "%s: %d bad lines in all, of which the first %d are named above\n", opts.File, s.Imported.Bad, badLinesShown)
+	}
+	announce(env.stdout, s, opts, time.Since(began))
+	<-ctx.Done()
+	fmt.Fprintln(env.stdout, "stopping")
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	if err := s.Shutdown(end); err != nil {
+		return err
+	}
+	fmt.Fprintln(env.stdout, "stopped")
+	return nil
+}
+
+// badLinesShown bounds the bad lines that are named one by one.
+const badLinesShown = 20
+
+// announce says what runs where. Its last line says that all of it is ready.
+func announce(w io.Writer, s *system.System, opts *system.Options, took time.Duration) {
+	if s.StorefrontURL != "" {
+		fmt.Fprintf(w, "storefront   %s\n", s.StorefrontURL)
+	}
+	if s.RestaurantsURL != "" && !opts.NoRestaurants {
+		fmt.Fprintf(w, "restaurants  %s\n", s.RestaurantsURL)
+	}
+	where := "elsewhere"
+	if s.Embedded {
+		where = "embedded"
+	}
+	fmt.Fprintf(w, "bus          %s (%s)\n", s.NATSURL, where)
+	if !opts.NoRestaurants {
+		fmt.Fprintf(w, "data         %s\n", opts.Data)
+		switch {
+		case opts.File != "":
+			fmt.Fprintf(w, "imported     %d restaurants from %s, %d bad lines left out; there are %d now\n", s.Imported.Good, opts.File, s.Imported.Bad, s.Restaurants)
+		case s.Seeded > 0:
+			fmt.Fprintf(w, "generated    a city of %d restaurants\n", s.Seeded)
+		default:
+			fmt.Fprintf(w, "found        %d restaurants\n", s.Restaurants)
+		}
+	}
+	fmt.Fprintf(w, "ready        in %.1f s; stop with Ctrl-C\n", took.Seconds())
+}

@@ -1,0 +1,71 @@
+package system
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/goswale/swale/reference-services/storefront"
+	"github.com/goswale/swale/resn"
+)
+
+// Bounds on how long the storefront waits for an owner that doesn't answer at
+// all. They are below the patience of a page, so that it is still made, of
+// what may be served without the owner.
+const (
+	answerWithin  = 800 * time.Millisecond
+	connectWithin = 400 * time.Millisecond
+)
+
+// startStorefront starts the edge service, with its first page warm if the
+// owner answers. It starts without the owner too.
+func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Options) error {
+	log := s.log.With("service", "storefront")
+	client, err := resn.NewClient(s.Bus, &resn.ClientOptions{
+		Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: connectWithin}).DialContext,
+			ResponseHeaderTimeout: answerWithin,
+			MaxIdleConnsPerHost:   64,
+			IdleConnTimeout:       90 * time.Second,
+		},
+		Guard:  &resn.GuardOptions{Retries: 1},
+		Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	s.started("storefront's client", client.Close)
+	front := storefront.New(s.RestaurantsURL, client, storefrontOptions(opts, s.log))
+	if page := front.Warm(ctx); page.Degraded() {
+		log.WarnContext(ctx, "the restaurants service doesn't answer yet", "url", s.RestaurantsURL, "error", page.Err)
+	} else {
+		waitLive(ctx, client)
+		front.Warm(ctx) // what was read before the topic was live is vouched for from now on
+	}
+	server := serve("storefront", l, front, s.log)
+	s.started("storefront", server.shutdown)
+	s.StorefrontURL = baseURL(l) + "/"
+	return ctx.Err()
+}
+
+// waitLive waits a little until the owner's watermarks arrive. Without them
+// the storefront works too, by max-age.
+func waitLive(ctx context.Context, client *resn.Client) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, t := range client.Topics() {
+			if t.Live {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
