@@ -123,7 +123,8 @@ func (t *Transport) revive(s *image, a *ask) *entry {
 	e.hash = a.hash
 	e.birth, e.lifetime, e.validated = s.birth, s.lifetime, s.validated
 	if s.self == t.backing.self {
-		e.stamp, e.marks = s.stamp, s.marks
+		e.stamp = s.stamp
+		e.marks |= s.marks &^ markOwnsShape
 	}
 	origin, path, _ := splitKey(s.key)
 	if p.scope != "" {

@@ -47,6 +47,7 @@ const (
 	markLagging               // a notice for the resource came too shortly before the question
 	markGroupLag              // a notice for one of its groups did
 	markGuessed               // the lifetime is a heuristic
+	markOwnsShape             // its cost includes its shape's
 )
 
 // typedValue is a value that was decoded from an entry's body.
@@ -75,6 +76,9 @@ func newEntry(key string, sh *shape, reqHeader http.Header, lines []shapeField, 
 		}
 	}
 	e := &entry{shape: sh, keyLen: uint16(len(key))}
+	if sh.owned.CompareAndSwap(false, true) {
+		e.marks |= markOwnsShape
+	}
 	if shared == nil && len(body) >= separateBody {
 		shared = &body
 	}
@@ -223,6 +227,9 @@ func (e *entry) hasValidator() bool {
 // included.
 func (e *entry) cost() int64 {
 	n := sizeClass(len(e.blob)) + 128 + 48 + 32
+	if e.is(markOwnsShape) {
+		n += e.shape.size
+	}
 	if e.rare != nil {
 		n += 32 + 8*len(e.rare.groups) + 64*len(e.rare.groups)
 		if e.rare.body != nil {

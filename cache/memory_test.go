@@ -88,3 +88,26 @@ func TestEvictionBoundAndScan(t *testing.T) {
 		t.Errorf("%d evictions, %d records for %d entries: a record that was never noticed goes with its entry", s.Evictions, s.Records, s.Entries)
 	}
 }
+
+// An origin may make a shape of its own for every response.
+func TestBoundHoldsForHeadersThatNeverRepeat(t *testing.T) {
+	const maxBytes = 4 << 20
+	n := 0
+	o := newOrigin(func(*http.Request) *http.Response {
+		n++
+		return reply(200, "x", "Cache-Control", fmt.Sprintf("max-age=%d", 1000+n), "Server", strings.Repeat("s", 200), fmt.Sprintf("X-%d", n), "x")
+	})
+	c := New(o, &Options{MaxBytes: maxBytes})
+	before := heap()
+	for i := range 20000 {
+		get(t, c, fmt.Sprintf("https://api.example/%d", i))
+		o.requests = o.requests[:0]
+	}
+	// The table of shapes keeps up to maxShapes of them besides.
+	if grown := int64(heap() - before); grown > maxBytes*3/2+maxShapes*2048 {
+		t.Errorf("G7: the heap has grown by %d bytes, the bound is %d", grown, maxBytes)
+	}
+	if c.Stats().Entries == 0 {
+		t.Error("nothing is kept")
+	}
+}

@@ -10,7 +10,9 @@ import (
 // Options configures a [Transport]. The zero value, and nil, are useful.
 type Options struct {
 	// MaxBytes bounds the memory that stored entries use: bodies, headers and
-	// bookkeeping. Default 128 MiB.
+	// bookkeeping. Bodies on their way in, up to MaxEntryBytes for each
+	// question under way, and decoded values, one for each entry and type,
+	// come on top. Default 128 MiB.
 	MaxBytes int64
 
 	// MaxEntryBytes bounds one stored body. A longer body streams to its

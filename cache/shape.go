@@ -5,13 +5,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // shape is what many responses have in common: everything but the body and
 // the few field values that differ each time. Entries share it, which is most
 // of why an entry is small, and what it says is parsed only once.
 //
-// A shape is immutable.
+// A shape is immutable. The first entry that has it answers for its memory:
+// where every response has a shape of its own, the byte bound still holds.
 type shape struct {
 	status       int
 	statusLine   string
@@ -27,6 +29,8 @@ type shape struct {
 
 	policy policy
 	vary   []string
+	size   int         // bytes in memory
+	owned  atomic.Bool // some entry's cost includes it
 	scope  *Scope // nil if nobody vouches
 }
 
@@ -165,8 +169,10 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 		if f.lines > 0 {
 			s.names++
 		}
+		s.size += 64 + len(f.name) + len(f.value)
 		s.chained = s.chained || f.name == "Cache-Status"
 	}
+	s.size += 512
 	s.hasTag = len(s.fields) > 0 && s.fields[0].name == "Etag"
 	if p.scope != "" {
 		s.scope = t.scopes.get(p.scope, true)
