@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +15,22 @@ import (
 )
 
 // seen collects what a broadcast saw, as words.
-type seen struct{ words []string }
+type seen struct {
+	mu    sync.Mutex
+	words []string
+}
+
+func (s *seen) add(word string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.words = append(s.words, word)
+}
 
 func (s *seen) handler() bus.BroadcastHandler {
 	return bus.BroadcastHandler{
-		Event: func(e bus.Event) { s.words = append(s.words, e.ID) },
+		Event: func(e bus.Event) { s.add(e.ID) },
 		State: func(st bus.State) {
-			s.words = append(s.words, strings.ReplaceAll(bus.State{Kind: st.Kind, Hole: st.Hole}.String(), " ", "-"))
+			s.add(strings.ReplaceAll(bus.State{Kind: st.Kind, Hole: st.Hole}.String(), " ", "-"))
 		},
 	}
 }
@@ -28,6 +38,8 @@ func (s *seen) handler() bus.BroadcastHandler {
 func (s *seen) expect(t *testing.T, rule, want string) {
 	t.Helper()
 	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if got := strings.Join(s.words, " "); got != want {
 		t.Errorf("%s:\n got %s\nwant %s", rule, got, want)
 	}

@@ -236,6 +236,10 @@ func (p *puller) insert(d *pulled) {
 	for i > 0 && p.buffer[i-1].place.stream > d.place.stream {
 		i--
 	}
+	if i > 0 && p.buffer[i-1].place.stream == d.place.stream {
+		p.buffer[i-1] = d // delivered again; alone must not count it twice
+		return
+	}
 	p.buffer = slices.Insert(p.buffer, i, d)
 }
 
@@ -272,16 +276,22 @@ func (p *puller) keep() {
 }
 
 // alone reports whether no other member holds messages of the group any more.
+// What is in the buffer is counted before the question is asked, and what is held
+// after it was answered: all of that was unacked when the server counted, and
+// only as many as are surely ours may be left over.
 func (p *puller) alone() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	p.mu.Lock()
+	ours := len(p.buffer)
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), min(2*time.Second, p.opts.AckWait/4))
 	defer cancel()
 	consumer, err := p.conn.js.Consumer(ctx, p.stream, p.name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil && consumer.CachedInfo().NumAckPending <= p.held+len(p.buffer) {
+	if err == nil && consumer.CachedInfo().NumAckPending <= ours+p.held {
 		return true
 	}
-	time.AfterFunc(20*time.Millisecond, func() { p.poke(p.kick) })
+	time.AfterFunc(40*time.Millisecond, func() { p.poke(p.kick) })
 	return false
 }
 
