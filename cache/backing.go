@@ -127,9 +127,7 @@ func (t *Transport) revive(s *image, a *ask) *entry {
 		e.marks |= s.marks &^ markOwnsShape
 	}
 	origin, path, _ := splitKey(s.key)
-	if p.scope != "" {
-		t.announce(origin, p.scope)
-	}
+	t.announce(origin, p.scopes)
 	e.res = t.ledger.pin(t.ledger.resourceHash(s.key[:len(origin)+len(path)]), origin)
 	t.join(e, s.header)
 	return e

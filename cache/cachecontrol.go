@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +19,13 @@ type policy struct {
 	mustUnderstand bool
 	immutable      bool
 	public         bool
-	maxAge         int64  // seconds, or absent
-	swr            int64  // stale-while-revalidate
-	sie            int64  // stale-if-error
-	scope          string // who vouches; empty if nobody
-	lag            int64  // seconds that the owner's reads may lag behind
-	targeted       bool   // came from a targeted field (RFC 9213)
+	maxAge         int64    // seconds, or absent
+	swr            int64    // stale-while-revalidate
+	sie            int64    // stale-if-error
+	scopes         []string // who has to vouch
+	crowded        bool     // there are more than scopes has room for: nobody can
+	lag            int64    // seconds that the owner's reads may lag behind
+	targeted       bool     // came from a targeted field (RFC 9213)
 }
 
 // wishes is what a request's Cache-Control says (RFC 9111 section 5.2.1).
@@ -39,6 +41,10 @@ type wishes struct {
 
 // noWishes is what a request without directives wishes for.
 var noWishes = wishes{maxAge: absent, minFresh: absent, maxStale: absent, sie: absent}
+
+// maxScopes bounds the scopes that one response may name, for the sake of the
+// path of a hit.
+const maxScopes = 16
 
 // maxDelta is what an overflowing delta-seconds counts as (RFC 9111
 // section 1.2.2).
@@ -100,7 +106,16 @@ func (p *policy) set(name, value string, hasValue bool, scopeName string) {
 	case "public":
 		p.public = true
 	case scopeName:
-		p.scope = value
+		// A document made of several others depends on all their scopes.
+		for name := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ' ' || r == ',' }) {
+			switch {
+			case slices.Contains(p.scopes, name):
+			case len(p.scopes) == maxScopes:
+				p.crowded = true
+			default:
+				p.scopes = append(p.scopes, name)
+			}
+		}
 	default:
 		p.setNumber(name, deltaSeconds(value), scopeName)
 	}

@@ -162,6 +162,30 @@ func TestScopeLosesAndRegainsItsVoucher(t *testing.T) { // G3
 	})
 }
 
+// A document that embeds others depends on their topics too.
+func TestSeveralScopesHaveToVouchTogether(t *testing.T) { // G3
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=0, resn="orders restaurants"`}}
+		var named []string
+		c := New(newOrigin(doc.handle), &Options{OnScope: func(_, scope string) { named = append(named, scope) }})
+		orders, restaurants := c.Scope("orders"), c.Scope("restaurants")
+		orders.Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 1", false, "one of two isn't enough")
+		restaurants.Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL).expect(t, "version 1", false, "what was asked for before isn't vouched for")
+		get(t, c, testURL).expect(t, "version 1", true, "both vouch")
+		orders.Reset()
+		orders.Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL).expect(t, "version 1", false, "G3: one of them has lost notices")
+		restaurants.Suspend()
+		get(t, c, testURL).expect(t, "version 1", false, "G3: one of them is suspended")
+		if len(named) != 2 {
+			t.Errorf("OnScope heard %q", named)
+		}
+	})
+}
+
 func TestFillBeforeTheScopeWasLiveIsNotVouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=5, resn="restaurants"`}}

@@ -51,11 +51,11 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 		// keep may be from before that notice. And only the owner's own answer
 		// can be vouched for, if somebody does: see mark.
 		f.asked = t.standingOf(cand) != current || f.res.generation() > cand.stamp ||
-			cand.shape.scope != nil && cand.shape.scope.Live()
+			cand.shape.scopes.until() > f.requested.UnixNano()
 	} else {
 		f.asked = f.noticed()
 	}
-	if f.asked {
+	if f.asked = f.asked && !t.ledger.sabotage.asks; f.asked {
 		if !a.wishes.noCache {
 			out.Header["Cache-Control"] = append(slices.Clip(out.Header["Cache-Control"]), "no-cache")
 		}
@@ -75,6 +75,9 @@ func (f *fill) noticed() bool {
 // overtaken reports whether an invalidation came since the question was sent,
 // as far as can be known without the answer.
 func (f *fill) overtaken() bool {
+	if f.t.ledger.sabotage.joins {
+		return false
+	}
 	if f.cand != nil {
 		// Most likely the answer will be in the same groups.
 		for _, g := range f.cand.groups() {
@@ -116,9 +119,7 @@ type answer struct {
 func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
 	t := f.t
 	p := parsePolicy(h, t.target, t.directive)
-	if p.scope != "" {
-		t.announce(f.res.origin.name, p.scope)
-	}
+	t.announce(f.res.origin.name, p.scopes)
 	if !storable(h, resp.StatusCode, p) || len(resp.Trailer) > 0 {
 		return nil, false
 	}
@@ -135,6 +136,9 @@ func (f *fill) entry(a *answer, body string, shared *string, confirmed bool) *en
 	t := f.t
 	e := newEntry(f.key, a.shape, f.header, a.lines, body, shared)
 	e.hash, e.stamp = f.hash, f.stamp
+	if t.ledger.sabotage.stamps {
+		e.stamp = t.ledger.stamp()
+	}
 	e.birth, e.lifetime, e.validated = a.times.birth, a.times.lifetime, f.received.UnixNano()
 	if a.times.guessed {
 		e.marks |= markGuessed
@@ -181,7 +185,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	// the answer.
 	lag := p.lag * int64(time.Second)
 	settled := f.requested.UnixNano() - lag
-	if lag > 0 {
+	if lag > 0 && !t.ledger.sabotage.lags {
 		o := e.res.origin
 		if t.ledger.lastAt(e.res) > settled {
 			e.marks |= markLagging
@@ -211,9 +215,9 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	}
 	// What an intermediary kept may be from before a notice that this cache
 	// never had to hear of.
-	if s := e.shape.scope; s != nil && (f.asked || !kept) && e.shape.status < 500 {
+	if s := e.shape.scopes; len(s) > 0 && (f.asked || !kept || t.ledger.sabotage.kept) && e.shape.status < 500 {
 		since, ok := s.liveSince(f.stamp, t.nowNano())
-		if ok && (lag == 0 || since <= settled || named) {
+		if ok && (lag == 0 || t.ledger.sabotage.lags || since <= settled || named) {
 			e.marks |= markVouchable
 		}
 	}

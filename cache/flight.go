@@ -58,7 +58,11 @@ type flight struct {
 
 // fly starts a question. readers is 1 for a leader, 0 for a refresh.
 func (t *Transport) fly(a *ask, cand *entry, readers int) *flight {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(a.req.Context()))
+	ctx := context.WithoutCancel(a.req.Context())
+	if t.ledger.sabotage.detaches {
+		ctx = a.req.Context()
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	fl := &flight{
 		cancel: cancel, readers: readers, led: readers > 0, refresh: readers == 0,
 		headed: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
@@ -161,7 +165,7 @@ func (fl *flight) run() {
 // lasting reports whether the answer will satisfy readers that come after it.
 func (fl *flight) lasting(a *answer) bool {
 	p := &a.policy
-	return !p.noCache && (a.times.lifetime > fl.received.UnixNano()-a.times.birth || p.scope != "")
+	return !p.noCache && (a.times.lifetime > fl.received.UnixNano()-a.times.birth || len(p.scopes) > 0)
 }
 
 // confirmed handles a 304 to our own condition.
@@ -235,6 +239,18 @@ func (fl *flight) expire() {
 	defer fl.mu.Unlock()
 	if fl.timer == nil && !fl.over {
 		fl.timer = time.AfterFunc(finishTime, fl.cancel)
+	}
+}
+
+// join adds a reader. If it is the first one after the last one left, the rest
+// of the body has all the time again.
+func (fl *flight) join() {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.readers++
+	if fl.timer != nil && !fl.refresh {
+		fl.timer.Stop()
+		fl.timer = nil
 	}
 }
 

@@ -125,7 +125,7 @@ func storable(h http.Header, status int, p policy) bool {
 		return true
 	}
 	// Nobody vouches for a failure.
-	return status < 500 && p.scope != "" || heuristicStatus(status) && (hasValidator(h) || p.swr != absent)
+	return status < 500 && len(p.scopes) > 0 || heuristicStatus(status) && (hasValidator(h) || p.swr != absent)
 }
 
 func hasValidator(h http.Header) bool {

@@ -29,6 +29,7 @@ type ledger struct {
 	shards   [ledgerShards]ledgerShard
 	origins  originTable
 	perShard int // unreferenced records that a shard remembers
+	sabotage sabotage
 }
 
 const ledgerShards = 32

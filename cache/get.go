@@ -171,9 +171,7 @@ func (t *Transport) board(a *ask, e *entry, alone bool) (fl *flight, leads bool)
 		a.vary = other.shape.vary
 	}
 	if fl = sh.flight(a); fl != nil {
-		fl.mu.Lock()
-		fl.readers++
-		fl.mu.Unlock()
+		fl.join()
 		return fl, false
 	}
 	fl = t.fly(a, e, 1)

@@ -86,9 +86,7 @@ func (t *Transport) report(e *entry, now int64) EntryReport {
 		Groups: len(e.groups()), Bytes: len(e.body()), Age: time.Duration(now - e.birth), TTL: time.Duration(e.lifetime - (now - e.birth)),
 		Reusable: v.reuse,
 	}
-	if s := e.shape.scope; s != nil {
-		r.Scope = s.name
-	}
+	r.Scope = e.shape.scopes.String()
 	switch {
 	case e.shape.hasTag:
 		r.Validator = "If-None-Match: " + e.etag()
@@ -125,7 +123,7 @@ func (t *Transport) why(e *entry, v verdict, now int64) string {
 	case e.shape.policy.noCache:
 		return "no-cache: the origin wants to be asked each time"
 	case v.detail == "vouched":
-		why = fmt.Sprintf("scope %q vouches for it for another %s", e.shape.scope.name, ttl)
+		why = fmt.Sprintf("scope %q vouches for it for another %s", e.shape.scopes.String(), ttl)
 	case v.reuse && v.refresh:
 		why = fmt.Sprintf("stale for %s, but stale-while-revalidate allows it while it is refreshed", -ttl)
 	case v.reuse && e.is(markGuessed):
@@ -135,20 +133,20 @@ func (t *Transport) why(e *entry, v verdict, now int64) string {
 	default:
 		why = fmt.Sprintf("stale for %s", -ttl)
 	}
-	if s := e.shape.scope; s != nil && v.detail != "vouched" {
+	if s := e.shape.scopes; len(s) > 0 && v.detail != "vouched" {
 		why += "; " + t.whyNotVouched(e, s, now)
 	}
 	return why
 }
 
-func (t *Transport) whyNotVouched(e *entry, s *Scope, now int64) string {
+func (t *Transport) whyNotVouched(e *entry, s vouchers, now int64) string {
 	switch {
-	case now >= s.until.Load():
-		return fmt.Sprintf("nobody vouches for scope %q now", s.name)
+	case now >= s.until():
+		return fmt.Sprintf("nobody vouches for scope %q now", s.String())
 	case !e.is(markVouchable):
-		return fmt.Sprintf("scope %q wasn't live, or not for long enough, when it was asked for", s.name)
-	case s.reset.Load() > e.stamp:
-		return fmt.Sprintf("scope %q may have missed notices since it was asked for", s.name)
+		return fmt.Sprintf("scope %q wasn't live, or not for long enough, when it was asked for", s.String())
+	case s.reset() > e.stamp:
+		return fmt.Sprintf("scope %q may have missed notices since it was asked for", s.String())
 	}
 	return "the backstop (VouchLimit) is over"
 }

@@ -116,7 +116,7 @@ func safeMethod(method string) bool {
 // outcome of an unsafe request. It runs before the response is handed out.
 func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 	b, ok := appendURI(nil, req.URL, req.Host)
-	if !ok {
+	if !ok || t.ledger.sabotage.writes || t.ledger.sabotage.failures && resp == nil {
 		return
 	}
 	target := string(b)
@@ -132,6 +132,9 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 		return
 	}
 	t.invalidateOwn(target, req)
+	if t.ledger.sabotage.references {
+		return
+	}
 	base := *req.URL
 	if req.Host != "" {
 		base.Host = req.Host

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +12,9 @@ import (
 //	Cache-Control: max-age=5, resn="restaurants"
 //
 // An entry is vouched for if it was filled or validated while its scope was
-// live, the scope wasn't reset since, and it is live now. Until somebody calls
+// live, the scope wasn't reset since, and it is live now. A response that
+// depends on several topics names all of them, resn="orders restaurants", and
+// is vouched for if each of them vouches. Until somebody calls
 // Vouch no scope is live and its entries obey HTTP's own freshness.
 //
 // A Scope is safe for concurrent use.
@@ -74,6 +77,48 @@ func (s *Scope) liveSince(stamp uint64, now int64) (since int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sinceAt, now < s.until.Load() && s.since <= stamp
+}
+
+// vouchers are the scopes that a response names. It is vouched for if all of
+// them vouch: a document that embeds others depends on their topics too.
+type vouchers []*Scope
+
+// until is when the first of them stops vouching; zero if there are none.
+func (v vouchers) until() (until int64) {
+	for i, s := range v {
+		if u := s.until.Load(); i == 0 || u < until {
+			until = u
+		}
+	}
+	return until
+}
+
+// reset is the number of the newest Reset.
+func (v vouchers) reset() (reset uint64) {
+	for _, s := range v {
+		reset = max(reset, s.reset.Load())
+	}
+	return reset
+}
+
+// liveSince is Scope.liveSince for all of them.
+func (v vouchers) liveSince(stamp uint64, now int64) (since int64, ok bool) {
+	for _, s := range v {
+		at, ok := s.liveSince(stamp, now)
+		if !ok {
+			return 0, false
+		}
+		since = max(since, at)
+	}
+	return since, len(v) > 0
+}
+
+func (v vouchers) String() string {
+	var names []string
+	for _, s := range v {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, " ")
 }
 
 // maxNamedScopes bounds the scopes that exist only because a response names

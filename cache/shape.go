@@ -31,7 +31,7 @@ type shape struct {
 	vary   []string
 	size   int         // bytes in memory
 	owned  atomic.Bool // some entry's cost includes it
-	scope  *Scope // nil if nobody vouches
+	scopes vouchers    // who has to vouch; empty if nobody does
 }
 
 // shapeField is one line of the header.
@@ -174,8 +174,13 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 	}
 	s.size += 512
 	s.hasTag = len(s.fields) > 0 && s.fields[0].name == "Etag"
-	if p.scope != "" {
-		s.scope = t.scopes.get(p.scope, true)
+	for _, name := range p.scopes {
+		scope := t.scopes.get(name, true)
+		if scope == nil || p.crowded {
+			s.scopes = nil // one that can't vouch is enough
+			break
+		}
+		s.scopes = append(s.scopes, scope)
 	}
 	t.shapes.mu.Lock()
 	defer t.shapes.mu.Unlock()

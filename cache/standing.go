@@ -20,7 +20,7 @@ func (l *ledger) standing(e *entry) standing {
 		return superseded
 	}
 	for _, g := range e.groups() {
-		if g.generation() > e.stamp {
+		if g.generation() > e.stamp && !l.sabotage.groups {
 			return superseded
 		}
 	}
@@ -45,12 +45,15 @@ func (l *ledger) standing(e *entry) standing {
 		if named && n.prev <= e.stamp {
 			return current
 		}
+		if l.sabotage.notices {
+			return current
+		}
 		return superseded
 	}
 	switch {
 	case named:
 		return current
-	case n.expects() && n.query == e.query(), e.is(markLagging):
+	case n.expects() && n.query == e.query() && !l.sabotage.tags, e.is(markLagging):
 		return doubted
 	}
 	return current
@@ -59,13 +62,13 @@ func (l *ledger) standing(e *entry) standing {
 // vouched reports until when somebody vouches for an entry that is current;
 // zero means nobody does now.
 func (t *Transport) vouched(e *entry, now int64) (until int64) {
-	s := e.shape.scope
-	if s == nil || !e.is(markVouchable) {
+	s := e.shape.scopes
+	if len(s) == 0 || !e.is(markVouchable) {
 		return 0
 	}
-	until = min(s.until.Load(), e.validated+int64(t.vouchLimit))
+	until = min(s.until(), e.validated+int64(t.vouchLimit))
 	// Read after until: see Scope.Reset.
-	if until <= now || s.reset.Load() > e.stamp {
+	if until <= now && !(t.ledger.sabotage.leases && until > 0) || s.reset() > e.stamp && !t.ledger.sabotage.resets {
 		return 0
 	}
 	return until

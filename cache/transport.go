@@ -122,28 +122,30 @@ type announcer struct {
 	busy    bool
 }
 
-func (t *Transport) announce(origin, scope string) {
+func (t *Transport) announce(origin string, scopes []string) {
 	n := &t.announcer
-	if n.call == nil {
+	if n.call == nil || len(scopes) == 0 {
 		return
 	}
-	pair := [2]string{origin, scope}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.known[pair]; known || len(n.known) >= maxAnnounced {
-		return
+	for _, scope := range scopes {
+		pair := [2]string{origin, scope}
+		if _, known := n.known[pair]; known || len(n.known) >= maxAnnounced {
+			continue
+		}
+		if n.known == nil {
+			n.known = make(map[[2]string]struct{})
+		}
+		n.known[pair] = struct{}{}
+		n.waiting = append(n.waiting, pair)
 	}
-	if n.known == nil {
-		n.known = make(map[[2]string]struct{})
-	}
-	n.known[pair] = struct{}{}
-	n.waiting = append(n.waiting, pair)
 	if n.busy {
 		return
 	}
 	n.busy = true
 	for len(n.waiting) > 0 {
-		pair = n.waiting[0]
+		pair := n.waiting[0]
 		n.waiting = n.waiting[1:]
 		n.mu.Unlock()
 		n.call(pair[0], pair[1])

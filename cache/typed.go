@@ -51,7 +51,7 @@ func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Head
 		return nil, false
 	}
 	v := t.judge(e, nil, t.nowNano())
-	if !v.reuse || v.refresh {
+	if (!v.reuse || v.refresh) && !t.ledger.sabotage.typed {
 		return nil, false
 	}
 	t.count(e, v)
