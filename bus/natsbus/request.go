@@ -106,12 +106,14 @@ func read(m *nats.Msg) (driver.Message, error) {
 type server struct {
 	conn    *conn
 	h       func(context.Context, driver.Message) (driver.Message, error)
-	slots   chan struct{}
+	jobs    chan job // unbuffered
+	room    int      // workers that may still be started; used by take alone
 	sub     *nats.Subscription
 	cancels *nats.Subscription
 	drained chan struct{}
 	ctx     context.Context //nolint:containedctx // ends at Detach
 	cancel  context.CancelFunc
+	once    sync.Once
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -121,7 +123,7 @@ type server struct {
 // Serve implements driver.Requester.
 func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
 	s := &server{
-		conn: c, h: h, slots: make(chan struct{}, parallel), drained: make(chan struct{}),
+		conn: c, h: h, jobs: make(chan job), room: parallel, drained: make(chan struct{}),
 		running: make(map[string]context.CancelFunc),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -151,13 +153,13 @@ func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h
 	return s, nil
 }
 
-// take starts a handler; it blocks while too many run, so that NATS keeps the rest.
+// take gives a request to a worker; it blocks while too many run, so that NATS
+// keeps the rest.
 func (s *server) take(m *nats.Msg) {
 	if m.Reply == "" {
 		return // nobody waits for an answer
 	}
 	received := time.Now()
-	s.slots <- struct{}{}
 	ctx, cancel := s.ctx, context.CancelFunc(nil)
 	if left, ok := timeLeft(m.Reply); ok {
 		ctx, cancel = context.WithDeadline(ctx, received.Add(left))
@@ -167,14 +169,46 @@ func (s *server) take(m *nats.Msg) {
 	s.mu.Lock()
 	s.running[m.Reply] = cancel
 	s.mu.Unlock()
-	s.wg.Go(func() {
-		defer func() { <-s.slots }()
-		s.serve(ctx, m)
-		s.mu.Lock()
-		delete(s.running, m.Reply)
-		s.mu.Unlock()
+	j := job{ctx: ctx, cancel: cancel, m: m}
+	select {
+	case s.jobs <- j: // a worker waits
+		return
+	default:
+	}
+	if s.room > 0 {
+		s.room--
+		s.wg.Go(func() { s.work(j) })
+		return
+	}
+	select {
+	case s.jobs <- j:
+	case <-s.ctx.Done():
 		cancel()
-	})
+	}
+}
+
+// job is one request.
+type job struct {
+	ctx    context.Context //nolint:containedctx // on its way to a worker
+	cancel context.CancelFunc
+	m      *nats.Msg
+}
+
+// work handles requests until the subscription has ended. Workers stay, because a
+// new goroutine would grow its stack again for every request.
+func (s *server) work(j job) {
+	for ok := true; ok; {
+		s.serve(j.ctx, j.m)
+		s.mu.Lock()
+		delete(s.running, j.m.Reply)
+		s.mu.Unlock()
+		j.cancel()
+		select {
+		case j, ok = <-s.jobs:
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 // timeLeft reads the end of a reply subject made by Request.
@@ -225,6 +259,7 @@ func (s *server) Stop(ctx context.Context) error {
 	if err := s.conn.drain(ctx, s.sub, s.drained); err != nil {
 		return err
 	}
+	s.once.Do(func() { close(s.jobs) }) // take isn't running any more
 	return wait(ctx, &s.wg)
 }
 
