@@ -56,6 +56,12 @@ func TestTime(t *testing.T) {
 // age runs in a synctest bubble.
 func age() { time.Sleep(time.Hour) }
 
+func day(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
+
+func TestDay(t *testing.T) {
+	day(t, func(t *testing.T) { time.Sleep(24 * time.Hour) })
+}
+
 func settle() {
 	time.Sleep(time.Hour)
 	synctest.Wait()

@@ -25,17 +25,19 @@ func Length(t *Tree) []Finding {
 
 // NoSleep checks that no test calls time.Sleep outside a testing/synctest
 // bubble, where sleeping takes no time and cannot be too short. A call counts as
-// inside a bubble when it stands in the function passed to synctest.Test, in a
-// function that itself calls synctest.Wait, which panics outside, or in one whose
-// comment says that it runs in a synctest bubble.
+// inside a bubble when it stands in the function passed to synctest.Test or to a
+// function of the package that calls it, in a function that itself calls
+// synctest.Wait, which panics outside, or in one whose comment says that it runs
+// in a synctest bubble.
 func NoSleep(t *Tree) []Finding {
 	var findings []Finding
 	for p := range packages(t) {
+		blowers := blowers(p)
 		for _, s := range p.Sources {
 			if !s.Test {
 				continue
 			}
-			for _, call := range sleeps(s.File) {
+			for _, call := range sleeps(s.File, blowers) {
 				findings = append(findings, found(s.Name, "line %d sleeps on the wall clock", s.Line(call.Pos())))
 			}
 		}
@@ -43,8 +45,23 @@ func NoSleep(t *Tree) []Finding {
 	return findings
 }
 
+// blowers are the names of the package's functions that make a bubble: what is
+// passed to them runs inside.
+func blowers(p *Package) map[string]bool {
+	names := make(map[string]bool)
+	for _, s := range p.Sources {
+		bubble := imported(s.File, "testing/synctest", "synctest")
+		for _, d := range s.File.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.Test && calls(f, bubble, "Test") {
+				names[f.Name.Name] = true
+			}
+		}
+	}
+	return names
+}
+
 // sleeps returns the calls of time.Sleep that stand outside a bubble.
-func sleeps(file *ast.File) []ast.Node {
+func sleeps(file *ast.File, blowers map[string]bool) []ast.Node {
 	clock, bubble := imported(file, "time", "time"), imported(file, "testing/synctest", "synctest")
 	var outside []ast.Node
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -52,7 +69,8 @@ func sleeps(file *ast.File) []ast.Node {
 		case *ast.FuncDecl:
 			return !strings.Contains(n.Doc.Text(), "synctest") && !calls(n, bubble, "Wait")
 		case *ast.CallExpr:
-			if isSelector(n.Fun, bubble, "Test") {
+			name, ok := n.Fun.(*ast.Ident)
+			if isSelector(n.Fun, bubble, "Test") || ok && blowers[name.Name] {
 				return false
 			}
 		case *ast.SelectorExpr:
