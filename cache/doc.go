@@ -24,7 +24,9 @@
 // seconds. When he hears nothing any more he calls [Scope.Suspend], or
 // [Scope.Reset] if he may have missed something; then the five seconds count
 // again, and a 304 restores what was vouched for. Package resn does all of
-// that over a message bus.
+// that over a message bus. A document that embeds others names the scopes of
+// all of them, as in resn="orders restaurants", and is vouched for if each of
+// them vouches.
 //
 // must-revalidate is satisfied by a voucher: he would have told of a change.
 // no-cache isn't: it asks for the origin's word each time. A caller's own

@@ -123,12 +123,19 @@ func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
 	if !storable(h, resp.StatusCode, p) || len(resp.Trailer) > 0 {
 		return nil, false
 	}
+	if len(h["Date"]) == 0 {
+		h = h.Clone()
+		h["Date"] = []string{f.date()}
+	}
 	a := &answer{header: h, policy: p}
 	a.lines = storedLines(h, p.noCacheFields)
 	a.shape = t.shapeOf(resp, h, a.lines, p)
 	a.times = timesOf(h, resp.StatusCode, p, f.requested, f.received)
 	return a, true
 }
+
+// date is what a response without a Date gets (RFC 9110 section 6.6.1).
+func (f *fill) date() string { return f.received.UTC().Format(http.TimeFormat) }
 
 // entry makes the entry of an answer with its body. body has the bytes, or
 // shared has if they belong to another version too.

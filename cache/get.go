@@ -210,6 +210,9 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 	resp := *fl.resp
 	resp.Request = a.req
 	withStatus(&resp, m)
+	if len(resp.Header["Date"]) == 0 {
+		resp.Header["Date"] = []string{fl.date()}
+	}
 	if fl.spool == nil {
 		resp.Body = t.watched(ctx, fl)
 	} else {

@@ -93,6 +93,7 @@ func TestHTTP(t *testing.T) {
 		"9111/5.2.2.2 must-revalidate outranks it":    {{reply: says("a", "Cache-Control", "max-age=5, must-revalidate")}, {wait: 10 * time.Second, send: []string{"Cache-Control", "max-stale"}}},
 		"9111/5.2.1.5 request no-store":               {{reply: says("a", "Cache-Control", "max-age=5"), send: []string{"Cache-Control", "no-store"}}, {}},
 		"9111/5.2.1.7 only-if-cached":                 {{send: []string{"Cache-Control", "only-if-cached"}, status: 504, hit: true}, {reply: says("a", "Cache-Control", "max-age=5")}, {send: []string{"Cache-Control", "only-if-cached"}, hit: true}},
+		"9110/6.6.1 a missing Date is added":          {{reply: says("a", "Cache-Control", "max-age=5", "Date", ""), header: []string{"Date", date(0)}}, {wait: time.Second, hit: true, header: []string{"Date", date(0)}}},
 		"9111/4.3.1 both validators":                  {{reply: says("a", "Cache-Control", "max-age=0", "ETag", `W/"1"`, "Last-Modified", date(-time.Hour))}, {asked: []string{"If-None-Match", `W/"1"`, "If-Modified-Since", date(-time.Hour)}}},
 		"9111/4.3.4 a 304 updates what it may":        {{reply: says("a", "Cache-Control", "max-age=1", "ETag", `"1"`, "X-A", "1", "X-B", "1", "Content-Type", "t/a")}, {wait: 2 * time.Second, reply: status(304, "Cache-Control", "max-age=9", "X-A", "2", "Content-Encoding", "x"), body: "a", header: []string{"X-A", "2", "X-B", "1", "Content-Encoding", "", "Content-Length", "1"}}, {wait: 8 * time.Second, hit: true, body: "a", header: []string{"X-A", "2"}}},
 		"9111/4.3.4 a 304 that forbids keeping":       {{reply: says("a", "Cache-Control", "max-age=1", "ETag", `"1"`)}, {wait: 2 * time.Second, reply: status(304, "Cache-Control", "no-store"), body: "a"}, {reply: says("b"), body: "b", asked: []string{"If-None-Match", ""}}},
@@ -145,6 +146,9 @@ func play(t *testing.T, script []step) {
 		r := reply(spec.status, spec.body, spec.fields...)
 		if d := r.Header["Date"]; len(d) > 1 {
 			r.Header["Date"] = d[1:]
+			if d[1] == "" {
+				delete(r.Header, "Date")
+			}
 		}
 		return r
 	})
