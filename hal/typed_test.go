@@ -55,6 +55,8 @@ type keptBody struct {
 func (b *keptBody) Close() error { return nil }
 
 func (b *keptBody) DecodeOnce(typ any, decode func([]byte) (any, error)) (any, error) {
+	b.k.mu.Lock()
+	defer b.k.mu.Unlock()
 	if v, ok := b.k.kept[b.href]; ok && b.k.typs[b.href] == typ {
 		return v, nil
 	}
@@ -122,5 +124,50 @@ func TestFollowAllUsesTypedHits(t *testing.T) {
 	}
 	if k.trips != trips {
 		t.Errorf("%d requests for warm items; they must all be typed hits", k.trips-trips)
+	}
+}
+
+func TestSharedResourcesAreSafe(t *testing.T) {
+	k, list := hundred()
+	c := hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: k}})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			from, err := hal.Get[hal.Any](t.Context(), c, list)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := len(from.Links().All("item")); n != 100 {
+				t.Errorf("%d links", n)
+			}
+			for _, r := range hal.FollowAll[restaurant](t.Context(), c, from, "item") {
+				if r.Err != nil {
+					t.Error(r.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestTypedHitsKeepToTheHosts(t *testing.T) {
+	k := newKeeper()
+	k.bodies["https://api.example/"] = `{"_links":{"far":{"href":"https://far.example/1"}}}`
+	k.bodies["https://far.example/1"] = `{"id":"1"}`
+	c := hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: k}})
+	ctx := t.Context()
+	if _, err := hal.Get[restaurant](ctx, c, "https://far.example/1"); err != nil {
+		t.Fatal(err)
+	}
+	root, err := hal.Get[hal.Any](ctx, c, "https://api.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hal.Follow[restaurant](ctx, c, root, "far"); !errors.Is(err, hal.ErrHost) {
+		t.Errorf("what a cache holds is no way around the allowed hosts: %v", err)
+	}
+	if err := hal.FollowAll[restaurant](ctx, c, root, "far")[0].Err; !errors.Is(err, hal.ErrHost) {
+		t.Errorf("nor all at once: %v", err)
 	}
 }
