@@ -39,7 +39,11 @@ func (d *document) keeps(current Restaurant) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	p := hal.NewProblem(http.StatusUnprocessableEntity, "The document changes what can't be changed.")
+	return invalid(errs...)
+}
+
+func invalid(errs ...hal.FieldError) error {
+	p := hal.NewProblem(http.StatusUnprocessableEntity, "The document sets what the service sets.")
 	p.Errors = errs
 	return p
 }

@@ -1,8 +1,10 @@
 package restaurants
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -15,7 +17,16 @@ const maxBody = 64 << 10
 // Handler returns the HTTP API. Its root leads to everything by links.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h hal.Handler) { mux.Handle(pattern, h) }
+	handle := func(pattern string, h hal.Handler) {
+		mux.Handle(pattern, hal.Handler(func(w http.ResponseWriter, r *http.Request) error {
+			err := h(w, r)
+			// Clients are told nothing of such errors, so somebody else must be.
+			if known := (hal.Problemer)(nil); err != nil && !errors.As(err, &known) && r.Context().Err() == nil {
+				s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			}
+			return err
+		}))
+	}
 	handle("GET /{$}", s.root)
 	handle("GET /restaurants", s.list)
 	handle("POST /restaurants", s.post)
@@ -31,13 +42,14 @@ func (s *Service) root(w http.ResponseWriter, r *http.Request) error {
 	type links struct {
 		Self        hal.Link `json:"self"`
 		Restaurants hal.Link `json:"restaurants"`
+		Find        hal.Link `json:"find"`
 	}
-	find := hal.TemplateTo(s.collectionURL() + "{?geohash,page,size}")
-	find.Title = "Restaurants, all or those whose geohash begins with geohash"
+	// One template under both names: expanded with nothing it is the collection.
+	find := s.find()
 	return hal.Write(w, r, http.StatusOK, struct {
 		Links links  `json:"_links"`
 		Name  string `json:"name"`
-	}{links{hal.To(s.base + "/"), find}, "restaurants"}, &hal.WriteOptions{CacheControl: "max-age=60"})
+	}{links{hal.To(s.base + "/"), find, find}, "restaurants"}, &hal.WriteOptions{CacheControl: "max-age=60"})
 }
 
 func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
@@ -56,13 +68,19 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	// Requests reach us by whatever name; links begin with our own.
 	urls := hal.NewURLs(&hal.URLOptions{Prefix: s.base})
 	doc := hal.Collection[Restaurant]{Links: page.Links(r, urls, total), Total: total}
-	doc.Links.Find = hal.TemplateTo(s.collectionURL() + "{?geohash,page,size}")
+	doc.Links.Find = s.find()
 	doc.Links.Item = make(hal.Many, len(members))
 	for i, m := range members {
 		doc.Links.Item[i] = hal.Link{Href: s.itemURL(m.id), Title: m.name}
 	}
 	w.Header().Set("Cache-Groups", `"`+Topic+`"`)
-	return hal.Write(w, r, http.StatusOK, doc, &hal.WriteOptions{CacheControl: s.cache})
+	return hal.Write(w, r, http.StatusOK, doc, &hal.WriteOptions{CacheControl: s.cache, Templates: hal.Templates{s.form}})
+}
+
+func (s *Service) find() hal.Link {
+	l := hal.TemplateTo(s.collectionURL() + "{?geohash,page,size}")
+	l.Title = "Restaurants, all or those whose geohash begins with geohash"
+	return l
 }
 
 // validPrefix refuses what no geohash begins with.
@@ -81,9 +99,10 @@ func validPrefix(prefix string) error {
 func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 	found, err := find(r.Context(), s.db, r.PathValue("id"))
 	if errors.Is(err, errNone) {
-		// What isn't there may be made: this answer too is kept fresh by notices.
+		// What isn't there may be made: this answer too is kept fresh by notices, of
+		// the restaurant, and of the collection for imports that name nothing else.
 		p := noSuch()
-		p.Header = http.Header{"Cache-Control": {s.cache}}
+		p.Header = http.Header{"Cache-Control": {s.cache}, "Cache-Groups": {`"` + Topic + `"`}}
 		return p
 	}
 	if err != nil {
@@ -96,6 +115,9 @@ func (s *Service) post(w http.ResponseWriter, r *http.Request) error {
 	doc, err := hal.Decode[document](r, &hal.DecodeOptions{MaxBytes: maxBody, Strict: true})
 	if err != nil {
 		return err
+	}
+	if doc.ID != "" {
+		return invalid(hal.FieldError{Pointer: "#/id", Detail: "The id is given by the service."})
 	}
 	made, err := s.create(r.Context(), doc.State)
 	if err != nil {
@@ -114,6 +136,13 @@ func (s *Service) put(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) patch(w http.ResponseWriter, r *http.Request) error {
+	// The body is read before the transaction, which keeps all other writers out and
+	// must not wait for a slow client.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1)) // one more, for DecodePatch to refuse
+	if err != nil {
+		return &hal.Problem{Status: http.StatusBadRequest, Detail: "The body could not be read.", Err: err}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	return s.edit(w, r, func(current Restaurant) (document, error) {
 		return hal.DecodePatch(r, documentOf(current), &hal.DecodeOptions{MaxBytes: maxBody, Strict: true})
 	})
@@ -123,7 +152,7 @@ func (s *Service) patch(w http.ResponseWriter, r *http.Request) error {
 // conditions, so that a writer who lost the race hears of it.
 func (s *Service) edit(w http.ResponseWriter, r *http.Request, decode func(current Restaurant) (document, error)) error {
 	changed, err := s.change(r.Context(), r.PathValue("id"), func(current Restaurant) (State, error) {
-		if err := hal.Check(r, hal.Conditions{ETag: etag(current.Version), Require: true}); err != nil {
+		if err := hal.Check(r, hal.Conditions{ETag: s.etag(current.Version), Require: true}); err != nil {
 			return State{}, err
 		}
 		doc, err := decode(current)
@@ -140,7 +169,7 @@ func (s *Service) edit(w http.ResponseWriter, r *http.Request, decode func(curre
 
 func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 	err := s.delete(r.Context(), r.PathValue("id"), func(current Restaurant) error {
-		return hal.Check(r, hal.Conditions{ETag: etag(current.Version), Require: true})
+		return hal.Check(r, hal.Conditions{ETag: s.etag(current.Version), Require: true})
 	})
 	if err != nil {
 		return problem(err)
@@ -165,7 +194,7 @@ func (s *Service) health(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, v Restaurant) error {
 	s.link(&v)
-	opts := &hal.WriteOptions{ETag: etag(v.Version), CacheControl: s.cache}
+	opts := &hal.WriteOptions{ETag: s.etag(v.Version), CacheControl: s.cache}
 	if status == http.StatusCreated || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		opts.CacheControl = "" // the answer to a write isn't for reuse
 	}

@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goswale/swale/hal"
 	"github.com/goswale/swale/resn"
@@ -20,6 +24,7 @@ const (
 	maxLine     = 256 << 10 // bytes of one line of an import
 	importBatch = 500       // restaurants in one transaction
 	keptReasons = 100       // bad lines that a report names
+	maxID       = 200       // bytes of an id
 )
 
 // ImportReport says what became of an import.
@@ -46,9 +51,10 @@ func (b BadLine) String() string { return fmt.Sprintf("line %d: %s", b.Line, b.R
 //	{"restaurant_id":"…","name":"…","cuisine":"…","borough":"…",
 //	 "address":{"building":"…","street":"…","zipcode":"…","coord":[lon,lat]}}
 //
-// A bad line is counted and named, and the rest goes on. A restaurant that is
-// there already is updated if it differs, so an import can be repeated. The
-// progress function, which may be nil, is called after each transaction and
+// A bad line is counted and named, and the rest goes on. An import can be
+// repeated: what it has said before of a restaurant it doesn't do again, so
+// that changes made and restaurants deleted since then stay. Where the file has
+// changed, so does the restaurant. The progress function, which may be nil, is called after each transaction and
 // each bad line, from this goroutine.
 //
 // What was imported before an error or the end of ctx stays.
@@ -111,14 +117,16 @@ func (s *Service) store(ctx context.Context, batch []Restaurant, quiet bool, rep
 		counted = *report
 		now := time.Now()
 		for i := range batch {
-			kind, err := s.upsert(ctx, tx, batch[i], now, &counted)
+			r := batch[i] // a copy: the transaction may be undone
+			kind, err := s.upsert(ctx, tx, &r, now, &counted)
 			if err != nil {
 				return err
 			}
-			if quiet || kind == resn.Noop {
+			// A file may name a restaurant twice, and readers have come since.
+			if kind == resn.Noop || quiet && kind == resn.Create {
 				continue
 			}
-			if err := s.announce(ctx, tx, kind, s.itemURL(batch[i].ID), "", now); err != nil {
+			if err := s.announce(ctx, tx, kind, s.itemURL(r.ID), s.etag(r.Version), now); err != nil {
 				return err
 			}
 		}
@@ -134,12 +142,20 @@ func (s *Service) store(ctx context.Context, batch []Restaurant, quiet bool, rep
 }
 
 // upsert writes a restaurant and returns the kind of change that it was.
-func (s *Service) upsert(ctx context.Context, tx *sql.Tx, r Restaurant, now time.Time, report *ImportReport) (string, error) {
+func (s *Service) upsert(ctx context.Context, tx *sql.Tx, r *Restaurant, now time.Time, report *ImportReport) (string, error) {
+	known, err := wasImported(ctx, tx, r.ID, r.State.hash())
+	if err != nil {
+		return "", err
+	}
+	if known {
+		report.Unchanged++
+		return resn.Noop, nil
+	}
 	old, err := find(ctx, tx, r.ID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		report.Created++
-		return resn.Create, save(ctx, tx, &r, now)
+		return resn.Create, save(ctx, tx, r, now)
 	case err != nil:
 		return "", err
 	}
@@ -150,7 +166,7 @@ func (s *Service) upsert(ctx context.Context, tx *sql.Tx, r Restaurant, now time
 		return resn.Noop, nil
 	}
 	report.Updated++
-	return resn.Update, save(ctx, tx, &r, now)
+	return resn.Update, save(ctx, tx, r, now)
 }
 
 // lines reads the restaurants of a file.
@@ -217,14 +233,14 @@ func (l *lines) parse(text []byte) (Restaurant, error) {
 		return Restaurant{}, l.bad("it isn't a restaurant in JSON: %v", err)
 	}
 	switch {
-	case rec.ID == "" || len(rec.ID) > maxText:
-		return Restaurant{}, l.bad("restaurant_id is missing or longer than %d bytes", maxText)
+	case rec.ID == "" || len(rec.ID) > maxID || rec.ID == "." || rec.ID == ".." || strings.ContainsFunc(rec.ID, unicode.IsControl):
+		return Restaurant{}, l.bad("restaurant_id is missing, longer than %d bytes, or can't be part of a URL", maxID)
 	case len(rec.Address.Coord) != 2:
 		return Restaurant{}, l.bad("address.coord has %d numbers; it must be [longitude, latitude]", len(rec.Address.Coord))
 	}
 	r := Restaurant{ID: rec.ID, State: State{
-		Name: rec.Name, Cuisine: rec.Cuisine, Borough: rec.Borough,
-		Address:  Address{rec.Address.Building, rec.Address.Street, rec.Address.Zipcode},
+		Name: tidy(rec.Name), Cuisine: tidy(rec.Cuisine), Borough: tidy(rec.Borough),
+		Address:  Address{tidy(rec.Address.Building), tidy(rec.Address.Street), tidy(rec.Address.Zipcode)},
 		Location: Location{Lat: rec.Address.Coord[1], Lon: rec.Address.Coord[0]},
 		Status:   StatusOpen,
 	}}
@@ -232,6 +248,16 @@ func (l *lines) parse(text []byte) (Restaurant, error) {
 		return Restaurant{}, l.bad("%s", inWords(errs[0]))
 	}
 	return r, nil
+}
+
+// tidy makes one space of several: "West   57 Street" is how such files are.
+func tidy(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// hash tells whether an import says the same again.
+func (s State) hash() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q %q %v %v", s.Name, s.Cuisine, s.Borough,
+		s.Address.Building, s.Address.Street, s.Address.Zipcode, s.Location.Lat, s.Location.Lon))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 func inWords(e hal.FieldError) string { return e.Pointer + ": " + e.Detail }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mmcloughlin/geohash"
 
@@ -53,9 +55,6 @@ const (
 	StatusClosed = "closed"
 )
 
-// maxText bounds every text, in bytes.
-const maxText = 200
-
 // Validate returns what is wrong with a state, or nil.
 func (s *State) Validate() []hal.FieldError {
 	var errs []hal.FieldError
@@ -65,17 +64,27 @@ func (s *State) Validate() []hal.FieldError {
 	if strings.TrimSpace(s.Name) == "" {
 		wrong("#/name", "A restaurant needs a name.")
 	}
-	for _, f := range []struct{ pointer, text string }{
-		{"#/name", s.Name},
-		{"#/cuisine", s.Cuisine},
-		{"#/borough", s.Borough},
-		{"#/address/building", s.Address.Building},
-		{"#/address/street", s.Address.Street},
-		{"#/address/zipcode", s.Address.Zipcode},
+	for _, f := range []struct {
+		pointer, text string
+		most          int // as the form says, in characters
+	}{
+		{"#/name", s.Name, 200},
+		{"#/cuisine", s.Cuisine, 100},
+		{"#/borough", s.Borough, 100},
+		{"#/address/building", s.Address.Building, 50},
+		{"#/address/street", s.Address.Street, 200},
+		{"#/address/zipcode", s.Address.Zipcode, 20},
 	} {
-		if len(f.text) > maxText {
-			wrong(f.pointer, "It has %d bytes; at most %d are allowed.", len(f.text), maxText)
+		if n := utf8.RuneCountInString(f.text); n > f.most {
+			wrong(f.pointer, "It has %d characters; at most %d are allowed.", n, f.most)
 		}
+		if strings.ContainsFunc(f.text, unicode.IsControl) {
+			wrong(f.pointer, "It has a control character, such as a tab or a line break.")
+		}
+	}
+	// Nobody cooks in the Gulf of Guinea: zeros are what is left out.
+	if s.Location == (Location{}) {
+		wrong("#/location", "A restaurant is somewhere: lat and lon are needed.")
 	}
 	// Written so that NaN is refused too.
 	if lat := s.Location.Lat; !(lat >= -90 && lat <= 90) {
@@ -97,6 +106,3 @@ func (s *State) Validate() []hal.FieldError {
 func (l Location) hash() string {
 	return geohash.EncodeWithPrecision(l.Lat, l.Lon, 9)
 }
-
-// etag returns the ETag of a version.
-func etag(version int64) string { return fmt.Sprintf(`"v%d"`, version) }

@@ -41,13 +41,14 @@ type Options struct {
 
 // Service is the restaurants service. It is safe for concurrent use.
 type Service struct {
-	db    *sql.DB
-	box   *outbox.Outbox
-	relay *outbox.Relay
-	base  string // without a slash at the end
-	cache string // Cache-Control of what notices keep fresh
-	log   *slog.Logger
-	form  hal.Template
+	db     *sql.DB
+	box    *outbox.Outbox
+	relay  *outbox.Relay
+	base   string // without a slash at the end
+	origin string // tells this database's versions from any other's
+	cache  string // Cache-Control of what notices keep fresh
+	log    *slog.Logger
+	form   hal.Template
 }
 
 // New returns the service on db, whose tables it makes if need be, and b. The
@@ -74,7 +75,8 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 		cache: fmt.Sprintf("max-age=%d, stale-if-error=3600, %s", int(o.MaxAge.Seconds()), resn.Directive(Topic)),
 		form:  hal.FormOf("default", http.MethodPost, State{Status: StatusOpen}),
 	}
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	s.form.Title, s.form.Target = "Add a restaurant", s.collectionURL()
+	if s.origin, err = prepare(ctx, db); err != nil {
 		return nil, fmt.Errorf("restaurants: make the tables: %w", err)
 	}
 	s.box = outbox.New(db, outbox.SQLite, nil)
@@ -94,6 +96,9 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 // Run publishes notices and watermarks until ctx ends.
 func (s *Service) Run(ctx context.Context) error { return s.relay.Run(ctx) }
 
+// RelayStats returns what the relay of this process has published and what waits.
+func (s *Service) RelayStats() outbox.RelayStats { return s.relay.Stats() }
+
 // Count returns how many restaurants there are.
 func (s *Service) Count(ctx context.Context) (int, error) { return count(ctx, s.db) }
 
@@ -102,6 +107,11 @@ func (s *Service) itemURL(id string) string { return s.base + "/restaurants/" + 
 func (s *Service) link(r *Restaurant) {
 	r.Links.Self, r.Links.Collection = hal.To(s.itemURL(r.ID)), hal.To(s.collectionURL())
 }
+
+// etag returns the ETag of a version. A version of another database, one that
+// was made anew under the same URL, never has the same: caches would take
+// another restaurant for the one that they have.
+func (s *Service) etag(version int64) string { return fmt.Sprintf(`"v%d-%s"`, version, s.origin) }
 
 // announce appends the notice of a change to the outbox, in its transaction.
 func (s *Service) announce(ctx context.Context, tx *sql.Tx, kind, href, tag string, at time.Time) error {
@@ -120,7 +130,7 @@ func (s *Service) create(ctx context.Context, state State) (Restaurant, error) {
 		if err := save(ctx, tx, &r, now); err != nil {
 			return err
 		}
-		return s.announce(ctx, tx, resn.Create, s.itemURL(r.ID), etag(r.Version), now)
+		return s.announce(ctx, tx, resn.Create, s.itemURL(r.ID), s.etag(r.Version), now)
 	})
 	s.link(&r)
 	return r, err
@@ -150,7 +160,7 @@ func (s *Service) change(ctx context.Context, id string, edit func(current Resta
 		if err := save(ctx, tx, &r, now); err != nil {
 			return err
 		}
-		return s.announce(ctx, tx, resn.Update, s.itemURL(id), etag(r.Version), now)
+		return s.announce(ctx, tx, resn.Update, s.itemURL(id), s.etag(r.Version), now)
 	})
 	if errors.Is(err, errUnchanged) {
 		err = nil

@@ -265,6 +265,11 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"broken JSON", "POST", "/restaurants", `{"name":`, 400, "JSON"},
 		{"no name", "POST", "/restaurants", `{"status":"open"}`, 422, "#/name"},
+		{"no place", "POST", "/restaurants", `{"name":"x","status":"open"}`, 422, "#/location"},
+		{"a line break in a name", "POST", "/restaurants", `{"name":"x\ny","status":"open","location":{"lat":1,"lon":1}}`, 422, "#/name"},
+		{"a name that is too long", "PATCH", url, `{"name":"` + strings.Repeat("é", 201) + `"}`, 422, "#/name"},
+		{"an id of one's own", "POST", "/restaurants", `{"id":"mine","name":"x","status":"open","location":{"lat":1,"lon":1}}`, 422, "#/id"},
+		{"a patch over the limit", "PATCH", url, `{"name":"` + strings.Repeat("x", 70<<10) + `"}`, 413, ""},
 		{"a misspelt member", "POST", "/restaurants", `{"name":"x","status":"open","nmae":"y"}`, 422, "nmae"},
 		{"a wrong type", "POST", "/restaurants", `{"name":7,"status":"open"}`, 422, "name"},
 		{"a place that isn't", "PATCH", url, `{"location":{"lat":91,"lon":0}}`, 422, "#/location/lat"},

@@ -2,11 +2,13 @@ package restaurants
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
@@ -30,9 +32,36 @@ CREATE TABLE IF NOT EXISTS restaurants (
 	prep_minutes INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS restaurants_geohash ON restaurants (geohash, id);
-CREATE TABLE IF NOT EXISTS restaurants_version (value INTEGER NOT NULL);
-INSERT INTO restaurants_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM restaurants_version);
+CREATE TABLE IF NOT EXISTS restaurants_counter (
+	version INTEGER NOT NULL,
+	origin  TEXT NOT NULL -- made once, with the database
+);
+CREATE TABLE IF NOT EXISTS restaurants_imported (
+	id   TEXT PRIMARY KEY,
+	hash TEXT NOT NULL -- of what an import last said of it
+) WITHOUT ROWID;
 `
+
+// prepare makes the tables where they are missing and returns the database's
+// origin.
+func prepare(ctx context.Context, db *sql.DB) (origin string, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return "", err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO restaurants_counter (version, origin)
+		SELECT 0, ? WHERE NOT EXISTS (SELECT 1 FROM restaurants_counter)`, strings.ToLower(rand.Text()[:8])); err != nil {
+		return "", err
+	}
+	if err := tx.QueryRowContext(ctx, `SELECT origin FROM restaurants_counter`).Scan(&origin); err != nil {
+		return "", err
+	}
+	return origin, tx.Commit()
+}
 
 // OpenDB opens the SQLite file at path, and makes it if need be. Every commit
 // is synced to disk before it is acknowledged.
@@ -76,7 +105,7 @@ func find(ctx context.Context, q querier, id string) (Restaurant, error) {
 
 // save writes a restaurant as a new version, which it fills in.
 func save(ctx context.Context, tx *sql.Tx, r *Restaurant, now time.Time) error {
-	err := tx.QueryRowContext(ctx, `UPDATE restaurants_version SET value = value + 1 RETURNING value`).Scan(&r.Version)
+	err := tx.QueryRowContext(ctx, `UPDATE restaurants_counter SET version = version + 1 RETURNING version`).Scan(&r.Version)
 	if err != nil {
 		return err
 	}
@@ -91,6 +120,18 @@ func save(ctx context.Context, tx *sql.Tx, r *Restaurant, now time.Time) error {
 func remove(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM restaurants WHERE id = ?`, id)
 	return err
+}
+
+// wasImported says whether an import has said exactly this of a restaurant
+// before, and takes note that it does now.
+func wasImported(ctx context.Context, tx *sql.Tx, id, hash string) (bool, error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO restaurants_imported (id, hash) VALUES (?, ?)
+		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash WHERE hash <> excluded.hash`, id, hash)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 0, err
 }
 
 // member is what a list says of a restaurant.
