@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goswale/swale/bus/outbox/driver"
@@ -76,7 +77,7 @@ func (postgresDialect) Append(ctx context.Context, tx *sql.Tx, table, topic stri
 			args = append(args, topic, e)
 		}
 		events = events[n:]
-		insert := in(table, `INSERT INTO {t} (topic, event) VALUES `) + placeholders(n, 2)
+		insert := strings.Replace(in(table, `INSERT INTO {t} (topic, event) VALUES {v}`), "{v}", placeholders(n, 2), 1)
 		if len(events) == 0 && !quiet {
 			// One statement for both saves a round trip. The notification is sent when
 			// the transaction commits, once however often it was asked for.
