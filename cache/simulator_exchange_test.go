@@ -56,6 +56,7 @@ type exchange struct {
 	done     int // step when all of it was, or it failed
 	failed   bool
 	givenUp  bool // by the cache
+	noticed  bool // that it was
 	cut      bool
 	write    *write
 }

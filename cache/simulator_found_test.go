@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,25 +13,25 @@ import (
 
 // What the simulator found, reduced.
 
-// kept is an answer from an intermediary's store.
-func keptAnswer(etag, fields string) func(*http.Request) *http.Response {
-	return func(req *http.Request) *http.Response {
-		h := []string{"ETag", etag, "Cache-Control", fields}
-		if req.Header.Get("Cache-Control") != "no-cache" {
-			h = append(h, "Age", "7")
-		}
-		if req.Header.Get("If-None-Match") == etag {
-			return reply(304, "", h...)
-		}
-		return reply(200, "version 1", h...)
+// keptVersion is a document that an intermediary has in its store.
+type keptVersion struct{ policy string }
+
+func (d keptVersion) handle(req *http.Request) *http.Response {
+	h := []string{"ETag", `"v1"`, "Cache-Control", d.policy}
+	if req.Header.Get("Cache-Control") != "no-cache" {
+		h = append(h, "Age", "7")
 	}
+	if req.Header.Get("If-None-Match") == `"v1"` {
+		return reply(304, "", h...)
+	}
+	return reply(200, "version 1", h...)
 }
 
 // An intermediary may have kept its answer from before a notice that came
 // while nobody here listened, so nothing was on record.
 func TestFoundAnswerFromAnIntermediaryWasVouchedFor(t *testing.T) { // G4
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(keptAnswer(`"v1"`, `max-age=8, resn="restaurants"`))
+		o := newOrigin(keptVersion{`max-age=8, resn="restaurants"`}.handle)
 		c := New(o, nil)
 		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
 		get(t, c, testURL)
@@ -47,7 +49,7 @@ func TestFoundAnswerFromAnIntermediaryWasVouchedFor(t *testing.T) { // G4
 // the version that the notice named.
 func TestFoundNamedVersionAskedIntermediaries(t *testing.T) { // G4
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(keptAnswer(`"v1"`, `max-age=0, resn="restaurants"`))
+		o := newOrigin(keptVersion{`max-age=0, resn="restaurants"`}.handle)
 		c := New(o, nil)
 		get(t, c, testURL)
 		c.Apply(Change{URL: testURL, ETag: `"v1"`})
@@ -117,6 +119,36 @@ func TestFoundSecondQuestionOnceVaryIsKnown(t *testing.T) { // G5
 		}
 		close(second)
 		wg.Wait()
+	})
+}
+
+// The time that a body has after its last reader left went on running for a
+// reader who came then.
+func TestFoundBodyCutForALateReader(t *testing.T) { // G5
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan error, 1)
+		c := New(newOrigin(func(req *http.Request) *http.Response {
+			resp := reply(200, "", "Cache-Control", "max-age=60")
+			resp.Header.Del("Content-Length")
+			resp.ContentLength = -1
+			resp.Body = &exchangeBody{ctx: req.Context(), rest: "version 1", gate: gate, closed: make(chan struct{})}
+			return resp
+		}), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { fetch(c, newRequest(t, http.MethodGet, testURL).WithContext(ctx)) })
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		time.Sleep(finishTime / 2)
+		var late fetched
+		wg.Go(func() { late = get(t, c, testURL) })
+		time.Sleep(2 * finishTime)
+		gate <- nil
+		wg.Wait()
+		if late.body != "version 1" || !strings.Contains(late.how(), "collapsed") {
+			t.Errorf("G5: the reader who joined got %q (%s)", late.body, late.how())
+		}
 	})
 }
 

@@ -166,6 +166,8 @@ func (r *resource) body(k wanted, s seen, padding int) string {
 	return fmt.Sprintf("%s%s|%s|%s|%s|%s", k.path, k.query, k.lang, k.user, s, strings.Repeat("x", padding))
 }
 
+func withoutPadding(body string) string { return strings.TrimRight(body, "x") }
+
 // readBody takes a body apart again.
 func readBody(body string) (what string, s seen, ok bool) {
 	fields := strings.Split(body, "|")

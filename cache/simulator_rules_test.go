@@ -135,6 +135,35 @@ func (w *world) judgeQuestion(x *exchange) {
 	}
 }
 
+// judgeGivenUp looks at the questions that the cache gave up during this step:
+// nobody may have waited for them (G5).
+func (w *world) judgeGivenUp() {
+	for _, x := range w.flying {
+		if x.noticed || x.ctx.Err() == nil || x.method != http.MethodGet || time.Since(x.sentAt) >= refreshTime {
+			continue
+		}
+		x.noticed = true
+		if x.status == http.StatusServiceUnavailable {
+			continue // that is for one reader only
+		}
+		for _, r := range w.reading {
+			k := x.res.variant(r.want)
+			if k != x.variant() || r.start <= x.sent || r.start >= w.step || r.cancelled || r.noCache {
+				continue
+			}
+			joined := !slices.ContainsFunc(w.flying, func(o *exchange) bool {
+				return o != x && o.want.uri() == x.want.uri() && o.want.user == x.want.user && o.sent < w.step
+			}) && !slices.ContainsFunc(w.invalidations, func(i invalidation) bool {
+				return i.step >= x.sent && i.covers(x.res)
+			})
+			if joined {
+				w.breaks("G5", w.about(x.res), "#%d was given up although %s, who came at step %d, waits for it",
+					x.id, r.name(), r.start)
+			}
+		}
+	}
+}
+
 // insisted reports whether a reader who wants the owner's word caused a
 // question.
 func (w *world) insisted(x *exchange) bool {
@@ -168,7 +197,7 @@ func (w *world) judgeReader(r *reader) {
 		w.tally.count(countTyped)
 		if v, _ := r.value.(string); !reused || r.body != "" && v != r.body {
 			w.breaks("G1", about, "%s got the decoded value %q at once, but a request at the same moment isn't answered with it: %q [%s]",
-				r.name(), v, r.body, how)
+				r.name(), withoutPadding(v), withoutPadding(r.body), how)
 			return
 		}
 	}
@@ -216,7 +245,7 @@ func (w *world) judgeContent(r *reader, x *exchange, about []string) bool {
 	what, s, ok := readBody(r.body)
 	k := w.resource(r.want.path).variant(r.want)
 	if want := k.path + k.query + "|" + k.lang + "|" + k.user; !ok || what != want {
-		w.breaks("G8", about, "%s wants %q and got another representation: %q", r.name(), want, r.body)
+		w.breaks("G8", about, "%s wants %q and got another representation: %q", r.name(), want, withoutPadding(r.body))
 		return false
 	}
 	if s.String() != x.sees.String() {
@@ -262,21 +291,18 @@ func (w *world) outdated(r *reader, x *exchange) (*invalidation, *resource) {
 // judgeReuse looks at an answer to a question that was sent before the reader
 // came: a hit, or a question that he joined.
 func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
-	w.tally.count(countReused)
-	if x.status == http.StatusNotFound {
-		w.tally.count(countNegative)
-	}
 	joined := x.done == 0 || x.done >= r.start
 
 	// G1, G2, G6: nothing came in between.
 	last := w.newest(x.res, r.start)
+	spared := false
 	for n := range w.invalidations {
 		i := &w.invalidations[n]
 		if i.step <= x.sent || i.step >= r.start || !i.covers(x.res) {
 			continue
 		}
 		if i.path == x.want.path && last.names(x) {
-			w.tally.count(countSpared)
+			spared = true
 			continue
 		}
 		guarantee, what := "G1", "was stored then"
@@ -293,6 +319,13 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 	if joined {
 		w.tally.count(countJoined)
 		return
+	}
+	w.tally.count(countHits)
+	if x.status == http.StatusNotFound {
+		w.tally.count(countNegative)
+	}
+	if spared {
+		w.tally.count(countSpared)
 	}
 	if r.noCache {
 		w.breaks("G8", about, "%s said no-cache and got #%d from the store", r.name(), x.id)
@@ -352,10 +385,16 @@ func (w *world) unvouched(x *exchange, r *reader, last *invalidation) (guarantee
 		return "G4", "it is from an intermediary's store, and may be from before a notice that nobody here had to hear"
 	}
 	lag := w.plan.declared
+	settled := x.sentAt.Add(-lag)
 	if lag == 0 || last != nil && last.names(x) {
 		return "", ""
 	}
-	settled := x.sentAt.Add(-lag)
+	// What else was invalidated along with it has settled after that time, too.
+	if last != nil && last.prefix != "" && !last.at.After(settled) {
+		if before := w.newest(x.res, last.step); before != nil && before.names(x) {
+			return "", ""
+		}
+	}
 	if x.liveFrom.After(settled) {
 		return "G4", "its topic wasn't live for the whole time by which reads may lag"
 	}

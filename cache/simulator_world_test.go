@@ -25,6 +25,7 @@ type world struct {
 	timeline timeline
 	tally    tally
 	broken   *broken
+	sabotage func(t *Transport) // after each step, or nil
 
 	topics    []*topic
 	resources []*resource
@@ -47,6 +48,7 @@ type world struct {
 // plan says what kind of world a seed makes.
 type plan struct {
 	steps        int
+	pace         int           // how many questions move in one step
 	calm         float64       // how likely the bus keeps up
 	chaos        float64       // how likely a message is lost or repeated
 	failures     float64       // how likely a request fails at each stage
@@ -81,7 +83,7 @@ func (w *world) say(actor, about, text string, args ...any) {
 func (w *world) somePath() string {
 	// The first ones are popular.
 	n := len(w.resources)
-	return w.resources[min(w.rng.IntN(n), w.rng.IntN(n))].path
+	return w.resources[min(w.rng.IntN(n), w.rng.IntN(n), w.rng.IntN(n))].path
 }
 
 func newWorld(ctx context.Context, seed uint64) *world {
@@ -89,7 +91,8 @@ func newWorld(ctx context.Context, seed uint64) *world {
 	w.timeline.began = time.Now()
 	w.plan = plan{
 		steps:    60 + w.rng.IntN(120),
-		calm:     pick(w, 0.95, 0.8, 0.4),
+		pace:     pick(w, 1, 2, 4),
+		calm:     pick(w, 0.98, 0.9, 0.5),
 		chaos:    pick(w, 0, 0.02, 0.2),
 		failures: pick(w, 0, 0.02, 0.1),
 		errors:   pick(w, 0, 0, 0.1),
@@ -136,6 +139,9 @@ func (w *world) run() {
 		w.step++
 		w.act()
 		w.settle()
+		if w.sabotage != nil {
+			w.sabotage(w.cache)
+		}
 	}
 	w.end()
 	w.tally.counts[countSteps].Add(int64(w.step))
@@ -148,11 +154,12 @@ func (w *world) act() {
 	case n < 36:
 		w.startReader()
 	case n < 66:
-		if len(w.flying) > 0 {
-			w.move(w.flying[w.rng.IntN(len(w.flying))])
-			return
+		if len(w.flying) == 0 {
+			w.startReader()
 		}
-		w.startReader()
+		for range min(w.plan.pace, len(w.flying)) {
+			w.move(w.flying[w.rng.IntN(len(w.flying))])
+		}
 	case n < 76:
 		w.wait()
 	case n < 82:
@@ -220,6 +227,7 @@ func (w *world) settle() {
 	synctest.Wait()
 	w.register()
 	w.collect()
+	w.judgeGivenUp()
 	for i, t := range w.topics {
 		live := time.Now().Before(t.truth.until)
 		if w.leases[i] && !live && !t.truth.until.IsZero() {

@@ -68,7 +68,7 @@ func (t *Transport) vouched(e *entry, now int64) (until int64) {
 	}
 	until = min(s.until(), e.validated+int64(t.vouchLimit))
 	// Read after until: see Scope.Reset.
-	if until <= now && !(t.ledger.sabotage.leases && until > 0) || s.reset() > e.stamp && !t.ledger.sabotage.resets {
+	if until <= now && (until == 0 || !t.ledger.sabotage.leases) || s.reset() > e.stamp && !t.ledger.sabotage.resets {
 		return 0
 	}
 	return until
