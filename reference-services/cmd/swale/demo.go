@@ -46,10 +46,10 @@ func runDemo(ctx context.Context, env environment, args []string) error {
 	f.StringVar(&d.target, "target", "", "the `url` that a running system printed; default: a private system is started")
 	f.StringVar(&d.nats, "nats", "", "with --target: the `url` of its bus as swale up printed it")
 	f.StringVar(&d.restaurants, "restaurants", "", "import the restaurants of this `file` into the private system; default: a generated city")
-	f.StringVar(&d.geohash, "geohash", "", "the area of the page; default: the first restaurants of all")
+	f.StringVar(&d.geohash, "geohash", "", "the area of the page, a `geohash`; default: the first restaurants of all")
 	f.DurationVar(&d.duration, "duration", 20*time.Second, "how `long` pages are loaded, all four ways together")
-	f.Float64Var(&d.rate, "rate", 100, "updates a second, `number`")
-	f.IntVar(&d.items, "items", 50, "items on a page, `number`")
+	f.Float64Var(&d.rate, "rate", 100, "`number` of updates a second")
+	f.IntVar(&d.items, "items", 50, "`number` of items on a page")
 	f.BoolVar(&d.json, "json", false, "print one JSON object and nothing else on standard output")
 	f.StringVar(&d.svg, "svg", "", "write the chart to this `file`; default n-plus-one.svg, with --json none")
 	if err := f.parse(args); err != nil {

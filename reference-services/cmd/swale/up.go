@@ -26,7 +26,7 @@ func runUp(ctx context.Context, env environment, args []string) error {
 	restaurantsFlags(f, opts, "the port after --listen")
 	f.StringVar(&opts.NATSListen, "nats-listen", "", "`address` of the embedded bus; default: two ports after --listen")
 	f.StringVar(&opts.NATS, "nats", "", "`url` of a NATS server with JetStream to use; default: one is embedded")
-	f.StringVar(&opts.Geohash, "geohash", "", "the area that a visitor sees first; default: the first restaurants of all")
+	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
 	logs.define(f)
 	if err := f.parse(args); err != nil {
 		return err
@@ -59,7 +59,7 @@ func runStorefront(ctx context.Context, env environment, args []string) error {
 	opts, logs := &system.Options{NoRestaurants: true}, &logFlags{}
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` to listen on")
 	f.StringVar(&opts.Service, "restaurants-url", "http://127.0.0.1:8081/", "`url` of the restaurants service's root document")
-	f.StringVar(&opts.Geohash, "geohash", "", "the area that a visitor sees first; default: the first restaurants of all")
+	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
 	busFlag(f, opts)
 	logs.define(f)
 	if err := f.parse(args); err != nil {
@@ -84,7 +84,7 @@ func restaurantsFlags(f *flags, opts *system.Options, after string) {
 	}
 	f.StringVar(&opts.RestaurantsURL, "restaurants-url", "", "`url` under which others reach the restaurants service; default: where it listens")
 	f.StringVar(&opts.File, "restaurants", "", "import the restaurants of this `file`, one JSON object a line")
-	f.IntVar(&opts.City, "city", 500, "restaurants to generate if there are none yet, `number`; -1 for none")
+	f.IntVar(&opts.City, "city", 500, "`number` of restaurants to generate if there are none yet; -1 for none")
 }
 
 // logFlags say what is logged and how.

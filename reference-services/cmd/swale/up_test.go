@@ -118,6 +118,9 @@ func TestDemoPrintsOneObject(t *testing.T) {
 	if resn.RequestsPerPage > 1 {
 		t.Errorf("resn took %v domain requests per page; at most 1", resn.RequestsPerPage)
 	}
+	if etag := report.Of(nplusone.ETag); resn.PageP50 > etag.PageP50/10 {
+		t.Errorf("resn's page takes %v ms and etag's %v ms (p50); it must be a tenth at most", resn.PageP50, etag.PageP50)
+	}
 	if _, err := os.Stat(chart); err != nil {
 		t.Error(err)
 	}

@@ -34,9 +34,11 @@ func watch(ctx context.Context, b *bus.Bus, topic string, client *resn.Client, t
 	return w, nil
 }
 
-// patience is how long a notice may take from one subscription to the other.
-// One that takes longer counts as taken in: then it is the cache's fault.
-const patience = 250 * time.Millisecond
+// patience is how long a notice may take from one subscription to the other,
+// on a machine that has other things to do: as long as a watermark vouches at
+// the most. One that takes longer counts as taken in, because by then nothing
+// may be served on the strength of not having heard it.
+const patience = resn.DefaultLease + resn.DefaultClockTolerance
 
 func (w *watcher) event(e bus.Event) {
 	if !strings.HasPrefix(e.Type, "resn.") || e.Type == "resn.watermark" {
@@ -52,11 +54,25 @@ func (w *watcher) event(e bus.Event) {
 
 // await waits until the resn client has taken in the notice of that number.
 func (w *watcher) await(seq uint64) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
-		for _, t := range w.client.Topics() {
-			if t.Topic == w.topic && t.Sequence >= seq {
-				return
-			}
+	begun := time.Now()
+	for !w.taken(seq) {
+		waited := time.Since(begun)
+		switch {
+		case waited > patience:
+			return
+		case waited < time.Millisecond:
+			runtime.Gosched()
+		default:
+			<-time.After(100 * time.Microsecond)
 		}
 	}
+}
+
+func (w *watcher) taken(seq uint64) bool {
+	for _, t := range w.client.Topics() {
+		if t.Topic == w.topic {
+			return t.Sequence >= seq
+		}
+	}
+	return false
 }
