@@ -294,6 +294,7 @@ func (p *proxy) serve(c net.Conn) {
 }
 
 func TestConnectionCut(t *testing.T) {
+	t.Parallel()
 	server := startServer(t, nil)
 	p := startProxy(t, server.URL())
 	from, to := openBus(t, server.URL(), nil), openBus(t, p.url(), nil)
@@ -306,6 +307,10 @@ func TestConnectionCut(t *testing.T) {
 	p.set(true, false)
 	all.until(t, "a cut is reported", has("lost"))
 	publishAll(t, from, "orders", 100, 600)
+	if !testing.Short() {
+		timer := time.NewTimer(10 * time.Second)
+		<-timer.C
+	}
 	if err := shortPublish(t, to); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrDisconnected) {
 		t.Errorf("publishing over a cut connection fails when the context ends, with the reason: got %v", err)
 	}
@@ -564,6 +569,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestMemberDies(t *testing.T) {
+	t.Parallel()
 	server := startServer(t, nil)
 	p := startProxy(t, server.URL())
 	opts := &natsbus.Options{PinTTL: time.Second}
@@ -598,6 +604,69 @@ func TestMemberDies(t *testing.T) {
 		i, _ := strconv.Atoi(id)
 		if before, ok := last[key]; ok && i < before {
 			t.Errorf("%s: %d came after %d: what a dead member held comes before newer events of its keys", key, i, before)
+		}
+		last[key] = i
+	}
+}
+
+func TestConfirmationsWithheld(t *testing.T) {
+	server := startServer(t, nil)
+	raw, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A stream that an operator made so that it confirms nothing.
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "swale-events", Subjects: []string{"swale.e.0.>"}, NoAck: true}); err != nil {
+		t.Fatal(err)
+	}
+	b := openBus(t, server.URL(), &natsbus.Options{AckTimeout: 200 * time.Millisecond, Bus: bus.Options{Window: 2}})
+	for range 3 { // three times the window: what isn't confirmed gives its place back
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		start := time.Now()
+		err := b.Publish(ctx, "orders", event(1), event(2))
+		cancel()
+		var partial *bus.PublishError
+		if !errors.As(err, &partial) || len(partial.Failed) != 2 {
+			t.Fatalf("without confirmations nothing is called safe, and the error lists every event: got %v", err)
+		}
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("Publish ends with its context: took %v", d)
+		}
+	}
+}
+
+func TestConsumerSlowerThanProducer(t *testing.T) {
+	server := startServer(t, nil)
+	b := openBus(t, server.URL(), nil)
+	var group record
+	if _, err := b.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		timer := time.NewTimer(5 * time.Millisecond)
+		<-timer.C
+		group.add(d.Event.Subject + "/" + d.Event.ID)
+		return nil
+	}, &bus.GroupOptions{MaxInFlight: 32, Parallel: 3, AckWait: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 2000 // takes three times AckWait at least, with at most 32 held
+	batch := make([]bus.Event, n)
+	for i := range batch {
+		batch[i] = event(i)
+	}
+	if err := b.Publish(t.Context(), "orders", batch...); err != nil {
+		t.Fatal(err)
+	}
+	lines := group.until(t, "a slow group gets everything in the end", func(lines []string) bool { return len(lines) >= n })
+	last := map[string]int{}
+	for _, l := range lines {
+		key, id, _ := strings.Cut(l, "/")
+		i, _ := strconv.Atoi(id)
+		if before, ok := last[key]; ok && i <= before {
+			t.Fatalf("%s: %d came after %d: a slow consumer changes neither order nor number", key, i, before)
 		}
 		last[key] = i
 	}

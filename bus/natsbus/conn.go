@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ type conn struct {
 	opts  Options
 	log   *slog.Logger
 	owned bool // nc is ours to close
+	pins  bool // the server knows pinned clients
 
 	acks    acks
 	replies replies
@@ -97,6 +100,7 @@ func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, 
 		nc: nc, js: js, opts: o, owned: owned, log: o.Bus.Logger,
 		tails: make(map[follower]struct{}), stop: make(chan struct{}),
 	}
+	c.pins = atLeast(nc.ConnectedServerVersion(), 2, 11)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -112,6 +116,20 @@ func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, 
 	c.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	c.wg.Go(c.watch)
 	return bus.New(c, &o.Bus), nil
+}
+
+// atLeast compares a server's version.
+func atLeast(version string, major, minor int) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	a, err := strconv.Atoi(parts[0])
+	if err != nil {
+		return false
+	}
+	b, err := strconv.Atoi(parts[1])
+	return err == nil && (a > major || a == major && b >= minor)
 }
 
 // answered takes everything that comes to the connection's inbox: confirmations
@@ -134,7 +152,7 @@ func (c *conn) Info() driver.Info {
 	case c.opts.Synced:
 		d.Level = driver.Synced
 	}
-	return driver.Info{Name: "nats", Durability: d, MaxPayload: int(c.nc.MaxPayload()), ExclusiveGroups: true}
+	return driver.Info{Name: "nats", Durability: d, MaxPayload: int(c.nc.MaxPayload()), ExclusiveGroups: c.pins}
 }
 
 // watch passes on the connection's ups and downs, and times out publishes.

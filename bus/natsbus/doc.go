@@ -7,8 +7,10 @@
 //	}
 //	defer b.Shutdown(context.Background())
 //
-// It wants a server of version 2.11 or newer with JetStream. Package embedded
-// runs one inside the process.
+// It wants a server with JetStream, best of version 2.11 or newer: older ones can't
+// keep a group to one member, so that order per key holds only inside each
+// process there, and Bus.Driver says so. Package embedded runs one inside the
+// process.
 //
 // # Layout
 //

@@ -16,12 +16,11 @@ const pinGroup = "members"
 
 // CreateGroup implements driver.Driver.
 func (c *conn) CreateGroup(ctx context.Context, topic, group string) error {
-	stream := c.streamName(c.shard(topic))
-	name := consumerName(topic, group)
+	stream, name := c.streamName(c.shard(topic)), consumerName(topic, group)
 	if _, err := c.js.Consumer(ctx, stream, name); err == nil || !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return temporary(err)
 	}
-	_, err := c.js.CreateConsumer(ctx, stream, c.groupConfig(topic, name, driver.GroupOptions{MaxInFlight: 256, AckWait: 30 * time.Second}))
+	_, err := c.js.CreateConsumer(ctx, stream, c.groupConfig(topic, name, driver.GroupOptions{MaxInFlight: 256, AckWait: 30 * time.Second, Shared: !c.pins}))
 	if errors.Is(err, jetstream.ErrConsumerExists) {
 		return nil // another process was quicker
 	}
@@ -55,6 +54,7 @@ func (c *conn) Backlog(ctx context.Context, topic, group string) (int, error) {
 
 // Group implements driver.Driver.
 func (c *conn) Group(ctx context.Context, topic, group string, opts driver.GroupOptions, deliver func(driver.Delivery)) (driver.Subscription, error) {
+	opts.Shared = opts.Shared || !c.pins
 	p := &puller{
 		conn: c, topic: topic, stream: c.streamName(c.shard(topic)), name: consumerName(topic, group),
 		opts: opts, deliver: deliver, kick: make(chan struct{}, 1), gone: make(chan struct{}, 1), stop: make(chan struct{}), drained: make(chan struct{}),

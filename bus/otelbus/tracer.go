@@ -2,6 +2,7 @@ package otelbus
 
 import (
 	"context"
+	"maps"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -55,9 +56,7 @@ func (t *Tracer) BeforePublish(ctx context.Context, _ string, e *bus.Event) {
 	}
 	// The caller's map isn't ours to change.
 	extensions := make(map[string]string, len(e.Extensions)+2)
-	for k, v := range e.Extensions {
-		extensions[k] = v
-	}
+	maps.Copy(extensions, e.Extensions)
 	e.Extensions = extensions
 	t.format.Inject(ctx, carrier{e})
 }
