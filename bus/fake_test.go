@@ -29,6 +29,13 @@ func (f *fake) Publish(_ context.Context, _ string, msgs []driver.Message, done 
 	f.publish(round, msgs, done)
 }
 
+// rounds returns how often something was published.
+func (f *fake) rounds() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sent)
+}
+
 func (*fake) CreateGroup(context.Context, string, string) error { return nil }
 
 func (*fake) Backlog(context.Context, string, string) (int, error) { return 0, nil }
@@ -57,6 +64,13 @@ type ack struct {
 	acks    int
 	nacks   []time.Duration
 	touches int
+}
+
+// acked returns how often the delivery was acked.
+func (a *ack) acked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.acks
 }
 
 func (a *ack) Ack() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,10 +125,10 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 
 func TestDeadLetterWaitsForTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broken := true
+		var mended atomic.Bool
 		f := &fake{publish: func(_ int, msgs []driver.Message, done func(int, error)) {
 			for i := range msgs {
-				if broken {
+				if !mended.Load() {
 					done(i, errBroken)
 				} else {
 					done(i, nil)
@@ -142,13 +143,13 @@ func TestDeadLetterWaitsForTheBus(t *testing.T) {
 		f.deliver(driver.Delivery{Message: message(t, bus.Event{}), Acker: a})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if a.acks != 0 || len(f.sent) < 3 {
-			t.Fatalf("while the dead letter can't be written it is tried again and the event isn't acked: %d rounds, %d acks", len(f.sent), a.acks)
+		if a.acked() != 0 || f.rounds() < 3 {
+			t.Fatalf("while the dead letter can't be written it is tried again and the event isn't acked: %d rounds, %d acks", f.rounds(), a.acked())
 		}
-		broken = false
+		mended.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if a.acks != 1 {
+		if a.acked() != 1 {
 			t.Error("once the dead letter is safe the event is acked")
 		}
 		if err := b.Shutdown(t.Context()); err != nil {
