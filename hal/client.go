@@ -82,6 +82,7 @@ type Client struct {
 	header   http.Header // read only
 	base     *url.URL
 	baseHost string
+	origin   string      // of base
 	typed    typedLoader // nil when the transport keeps no decoded values
 	baseErr  error
 }
@@ -137,6 +138,8 @@ func NewClient(opts *ClientOptions) *Client {
 		}
 		if c.baseErr == nil {
 			c.baseHost = c.base.Host
+			root := url.URL{Scheme: c.base.Scheme, User: c.base.User, Host: c.base.Host}
+			c.origin = root.String()
 		}
 	}
 	o.AllowedHosts = slices.Clone(o.AllowedHosts)
@@ -217,11 +220,31 @@ func (c *Client) absolute(href string) (string, error) {
 	if c.base == nil {
 		return "", fmt.Errorf("hal: %q is not an absolute URL, and ClientOptions.Base is not set", href)
 	}
+	if plainPath(href) {
+		return c.origin + href, nil
+	}
 	u, err := c.base.Parse(href)
 	if err != nil {
 		return "", fmt.Errorf("hal: %w", err)
 	}
 	return u.String(), nil
+}
+
+// plainPath reports whether an href is a path, perhaps with a query, that
+// resolving and formatting would leave as it is.
+func plainPath(href string) bool {
+	if !strings.HasPrefix(href, "/") || strings.HasPrefix(href, "//") || strings.Contains(href, "/.") {
+		return false
+	}
+	for i := range len(href) {
+		switch c := href[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("/-_.~?=&,", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // Get returns the resource at href. When the transport keeps decoded values

@@ -244,3 +244,20 @@ func TestTimeoutDoesNotHideTheCache(t *testing.T) {
 		t.Errorf("with a Timeout the body must still be the transport's own: %v, %d", err, k.once)
 	}
 }
+
+func TestProfiles(t *testing.T) {
+	c := serve(t, hal.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		var v struct {
+			Links hal.Links `json:"_links"`
+		}
+		v.Links.SetAll("profile", hal.To("https://p.example/a"), hal.To("/profiles/b"))
+		return hal.Write(w, r, http.StatusOK, v, &hal.WriteOptions{Profile: "https://p.example/a"})
+	}), nil)
+	r, err := hal.Get[hal.Any](t.Context(), c, "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Profiles(); len(got) != 2 || got[0] != "https://p.example/a" || !strings.HasSuffix(got[1], "/profiles/b") {
+		t.Errorf("each profile once, wherever it is said: %q", got)
+	}
+}

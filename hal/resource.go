@@ -1,7 +1,10 @@
 package hal
 
 import (
+	"mime"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/goswale/swale/hal/internal/rawjson"
 )
@@ -67,6 +70,25 @@ func (r *Resource[T]) Raw() []byte {
 		return nil
 	}
 	return r.doc.raw
+}
+
+// Profiles returns the profiles (RFC 6906) that the document says it follows:
+// by the parameter of its Content-Type, by links of the relation profile, or by
+// a Link field.
+func (r *Resource[T]) Profiles() []string {
+	if r.doc == nil {
+		return nil
+	}
+	var profiles []string
+	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil {
+		profiles = append(profiles, strings.Fields(params["profile"])...)
+	}
+	for _, t := range r.doc.targets("profile") {
+		if !slices.Contains(profiles, t.abs) && t.abs != "" {
+			profiles = append(profiles, t.abs)
+		}
+	}
+	return profiles
 }
 
 func (r *Resource[T]) document() *document { return r.doc }

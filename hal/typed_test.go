@@ -106,6 +106,14 @@ func TestATypedHitAllocatesNothing(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("a typed hit costs hal %v allocations; it must leave the one that is allowed to the cache", n)
 	}
+	c = hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: k}, Base: "https://api.example/v1/"})
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := hal.Get[restaurant](ctx, c, "/r/1"); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 1 {
+		t.Errorf("a typed hit by its path costs hal %v allocations, more than the URL", n)
+	}
 }
 
 func TestFollowAllUsesTypedHits(t *testing.T) {
