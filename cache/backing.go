@@ -25,8 +25,11 @@ import (
 // secondLevel is what the Transport keeps to use a Backing.
 type secondLevel struct {
 	store Backing
-	self  [16]byte // tells entries of this Transport from others'
-	locks [32]sync.Mutex
+	self  [16]byte       // tells entries of this Transport from others'
+	locks [32]sync.Mutex // by hash, for changing the variants of a key
+
+	mu      sync.Mutex
+	reading map[string]chan struct{} // by key, closed when it was read
 }
 
 const (
@@ -36,7 +39,7 @@ const (
 )
 
 func newSecondLevel(b Backing) *secondLevel {
-	s := &secondLevel{store: b}
+	s := &secondLevel{store: b, reading: make(map[string]chan struct{})}
 	_, _ = rand.Read(s.self[:]) // never fails
 	return s
 }
@@ -77,8 +80,31 @@ func (s *secondLevel) write(e *entry) {
 func (s *secondLevel) forget(key string) { s.store.Delete(backingKey(key)) }
 
 // readBacking looks for a request's entry in the second level and brings it
-// into memory.
+// into memory. Readers of one key ask once together.
 func (t *Transport) readBacking(a *ask) *entry {
+	b := t.backing
+	b.mu.Lock()
+	if busy := b.reading[a.key]; busy != nil {
+		b.mu.Unlock()
+		select {
+		case <-busy:
+		case <-a.req.Context().Done():
+		}
+		return t.store.lookup(a.hash, []byte(a.key), a.req.Header)
+	}
+	done := make(chan struct{})
+	b.reading[a.key] = done
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.reading, a.key)
+		b.mu.Unlock()
+		close(done)
+	}()
+	return t.bring(a)
+}
+
+func (t *Transport) bring(a *ask) *entry {
 	value, ok := t.backing.store.Get(backingKey(a.key))
 	if !ok {
 		return nil

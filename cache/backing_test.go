@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,39 @@ func TestBackingObeysNotices(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowBacking counts reads, each of which takes a second.
+type slowBacking struct {
+	memoryBacking
+	reads atomic.Int64
+}
+
+func (b *slowBacking) Get(key string) ([]byte, bool) {
+	b.reads.Add(1)
+	time.Sleep(time.Second)
+	return b.memoryBacking.Get(key)
+}
+
+func TestBackingIsAskedOnce(t *testing.T) { // G5
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", "max-age=3600"}}
+		b := &slowBacking{}
+		c := New(newOrigin(doc.handle), &Options{Backing: b})
+		get(t, c, testURL)
+		synctest.Wait()
+		time.Sleep(2 * time.Second) // for the write
+		evictAll(c)
+		before := b.reads.Load()
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() { get(t, c, testURL).expect(t, "version 1", true, "it is in the second level") })
+		}
+		wg.Wait()
+		if n := b.reads.Load() - before; n != 1 {
+			t.Errorf("G5: 100 readers asked the second level %d times", n)
+		}
+	})
 }
 
 func TestBackingThatIsWrongIsAMiss(t *testing.T) {

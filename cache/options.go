@@ -30,7 +30,9 @@ type Options struct {
 	VouchLimit time.Duration
 
 	// Backing is a second level behind the memory, for example a disk or a
-	// Redis. Default none.
+	// Redis. It is read when memory has nothing for a URI, once for any number
+	// of readers, and written when a response was stored, when nobody waits
+	// any more. Default none.
 	Backing Backing
 
 	// Partition separates identities that share the Transport: requests of
