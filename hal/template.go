@@ -13,9 +13,18 @@ import (
 // Map.
 type Var struct {
 	name    string
-	value   uritemplate.Value
+	kind    varKind
+	texts   []string // of a map: key, value, key, value, …
 	selects bool
 }
+
+type varKind uint8
+
+const (
+	single varKind = iota
+	list
+	pairs
+)
 
 // Scalar is what a single template variable may hold.
 type Scalar interface {
@@ -27,7 +36,7 @@ type Scalar interface {
 
 // V gives the variable name one value: V("page", 3), V("near", "51.5,-0.1").
 func V[T Scalar](name string, value T) Var {
-	return Var{name: name, value: uritemplate.String(text(value))}
+	return Var{name: name, texts: []string{text(value)}}
 }
 
 // List gives the variable name a list of values.
@@ -36,16 +45,16 @@ func List[T Scalar](name string, values ...T) Var {
 	for i, v := range values {
 		texts[i] = text(v)
 	}
-	return Var{name: name, value: uritemplate.List(texts...)}
+	return Var{name: name, kind: list, texts: texts}
 }
 
 // Map gives the variable name an associative array, in the order of its keys.
 func Map[T Scalar](name string, values map[string]T) Var {
-	var pairs []string
+	var texts []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {
-		pairs = append(pairs, k, text(values[k]))
+		texts = append(texts, k, text(values[k]))
 	}
-	return Var{name: name, value: uritemplate.KV(pairs...)}
+	return Var{name: name, kind: pairs, texts: texts}
 }
 
 // Named picks the link with that name (draft-kelly-json-hal section 5.5) of a
@@ -83,19 +92,16 @@ func Expand(template string, vars ...Var) (string, error) {
 		return "", fmt.Errorf("%w %q: %w", ErrTemplate, template, err)
 	}
 	names := t.Varnames()
-	values := make(uritemplate.Values, len(vars))
-	for _, v := range vars {
+	values := make(map[string]*Var, len(vars))
+	for i := range vars {
+		v := &vars[i]
 		if v.selects {
 			continue
 		}
 		if !slices.Contains(names, v.name) {
 			return "", fmt.Errorf("%w %q: no variable %q", ErrTemplate, template, v.name)
 		}
-		values[v.name] = v.value
+		values[v.name] = v
 	}
-	out, err := t.Expand(values)
-	if err != nil {
-		return "", fmt.Errorf("%w %q: %w", ErrTemplate, template, err)
-	}
-	return out, nil
+	return expandParsed(template, values), nil
 }
