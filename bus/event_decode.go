@@ -57,6 +57,8 @@ type parser struct {
 	i int
 	// attrs is a copy of b up to the data, made once; attributes are parts of it.
 	attrs string
+	// special says that a string held something else than printable ASCII.
+	special bool
 }
 
 var (
@@ -162,7 +164,14 @@ func (p *parser) event(e *Event) error {
 	if err := setData(e, data, data64); err != nil {
 		return err
 	}
-	return e.Validate()
+	if p.special || e.DataSchema != "" || e.Time.Year() > 9999 {
+		return e.Validate()
+	}
+	// The rest has been checked on the way: names of extensions, printable ASCII.
+	if e.ID == "" || e.Source == "" || e.Type == "" {
+		return missing(e)
+	}
+	return checkSource(e.Source)
 }
 
 // setData gives the event its data: JSON as it stands, or the text of a JSON
@@ -225,20 +234,26 @@ func (p *parser) str() (string, error) {
 	}
 	start := p.i
 	high := false
-	for i := start; i < len(p.b); i++ {
-		switch c := p.b[i]; {
+	b := p.b
+	for i := start; i < len(b); i++ {
+		c := b[i]
+		if c != '"' && c != '\\' && c-0x20 < 0x7f-0x20 {
+			continue
+		}
+		switch {
 		case c == '"':
 			p.i = i + 1
-			if high && !utf8.Valid(p.b[start:i]) {
+			if high && !utf8.Valid(b[start:i]) {
 				return "", errUTF8
 			}
 			return p.text(start, i), nil
 		case c == '\\':
+			p.special = true
 			return p.escaped(start)
 		case c < 0x20:
 			return "", errSyntax
-		case c >= 0x80:
-			high = true
+		default:
+			high, p.special = true, true
 		}
 	}
 	return "", errSyntax
