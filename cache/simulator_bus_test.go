@@ -64,7 +64,28 @@ type voucher struct {
 	until  time.Time // by our clock
 	since  time.Time // live without a gap
 	resets int
-	lapsed bool
+}
+
+// live reports whether all topics that a resource names are vouched for, and
+// since when without a gap.
+func (r *resource) live(now time.Time) (live bool, since time.Time) {
+	for _, t := range r.named {
+		if !now.Before(t.truth.until) {
+			return false, time.Time{}
+		}
+		if t.truth.since.After(since) {
+			since = t.truth.since
+		}
+	}
+	return len(r.named) > 0, since
+}
+
+// resets counts those of all topics that a resource names.
+func (r *resource) resets() (n int) {
+	for _, t := range r.named {
+		n += t.truth.resets
+	}
+	return n
 }
 
 // relay announces what is pending and then says so.
@@ -178,7 +199,6 @@ func (w *world) vouch(t *topic, until time.Time) {
 	if until.After(v.until) {
 		v.until = until
 	}
-	v.lapsed = false
 	if until.After(now) {
 		w.say("bus "+t.name, t.name, "vouches for another %v", until.Sub(now))
 	}

@@ -32,9 +32,9 @@ type exchange struct {
 	stage  stage
 
 	// What the network knew when it was sent.
-	live     bool // its topic was vouched for
+	live     bool // its topics were vouched for
 	liveFrom time.Time
-	resets   int // of its topic, so far
+	resets   int // of its topics, so far
 
 	answer chan *http.Response // nil: transport error
 	body   *exchangeBody
@@ -123,10 +123,8 @@ func (w *world) register() {
 	for _, x := range arrived {
 		x.id, x.sent = len(w.exchanges)+1, w.step
 		x.res = w.resource(x.want.path)
-		if t := x.res.topic; t != nil {
-			x.live = x.sentAt.Before(t.truth.until)
-			x.liveFrom, x.resets = t.truth.since, t.truth.resets
-		}
+		x.live, x.liveFrom = x.res.live(x.sentAt)
+		x.resets = x.res.resets()
 		w.exchanges = append(w.exchanges, x)
 		w.flying = append(w.flying, x)
 		extra := ""

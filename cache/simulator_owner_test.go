@@ -26,7 +26,8 @@ const (
 // resource is a path at the owner, and what it was when.
 type resource struct {
 	path    string
-	topic   *topic
+	topic   *topic   // where its own changes are announced
+	named   []*topic // in resn: who has to vouch
 	history []fact
 	parts   []*resource // what a representation shows: itself, or what it embeds
 	groups  []string    // Cache-Groups
@@ -227,8 +228,12 @@ func (w *world) cacheControl(r *resource) string {
 	if r.sie > 0 {
 		cc += fmt.Sprintf(", stale-if-error=%d", r.sie)
 	}
-	if r.topic != nil {
-		cc += fmt.Sprintf(`, resn="%s"`, r.topic.name)
+	if len(r.named) > 0 {
+		var names []string
+		for _, t := range r.named {
+			names = append(names, t.name)
+		}
+		cc += fmt.Sprintf(`, resn="%s"`, strings.Join(names, " "))
 		if w.plan.declared > 0 {
 			cc += fmt.Sprintf(", resn-lag=%d", int(w.plan.declared/time.Second))
 		}
@@ -273,6 +278,12 @@ func (w *world) settleOwner() {
 	w.resources = append(all, list, order, plain)
 
 	for _, r := range w.resources {
+		if r.topic != nil {
+			r.named = []*topic{r.topic}
+		}
+		if r == order && w.chance(0.5) {
+			r.named = append(r.named, things) // which announces what it embeds
+		}
 		r.maxAge = pick(w, 0, 0, 1, 5, 60, 3600)
 		if w.chance(0.3) {
 			r.swr = pick(w, 2, 30)

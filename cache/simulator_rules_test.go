@@ -120,14 +120,14 @@ func (w *world) judgeQuestion(x *exchange) {
 		if w.insisted(x) || w.insisted(o) || o.status == http.StatusServiceUnavailable {
 			continue
 		}
-		if t := x.res.topic; t != nil && t.truth.resets != o.resets {
+		if x.resets != o.resets {
 			continue
 		}
 		if slices.ContainsFunc(w.invalidations, func(i invalidation) bool { return i.step >= o.sent && i.covers(x.res) }) {
 			continue
 		}
 		// What can't be reused once it is there isn't waited for then.
-		if o.headed > 0 && o.headed < x.sent {
+		if o.headed > 0 && o.headed <= x.sent {
 			continue
 		}
 		w.breaks("G5", about, "#%d asks for %s although #%d, sent at step %d, is under way and nothing came in between",
@@ -334,7 +334,8 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 
 	// G4: an answer that isn't the version noticed is for who asked. What was
 	// forgotten counts as a notice, but nobody knows what it named.
-	if w.plan.maxRecords == 0 && last != nil && last.kind == byNotice && last.expects() && last.query == x.want.query && last.step < x.sent && !last.names(x) {
+	if w.plan.maxRecords == 0 && last != nil && last.kind == byNotice && last.expects() && last.query == x.want.query && last.step < x.sent && !last.names(x) &&
+		!w.newest(x.res, w.step+1).names(x) {
 		w.breaks("G4", about, "%s got #%d %d %s from the store, but it isn't the version that the notice %q of step %d names",
 			r.name(), x.id, x.status, x.tag, last.label, last.step)
 		return
@@ -369,15 +370,15 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 // unvouched says why nobody may vouch for an answer, and which guarantee says
 // so.
 func (w *world) unvouched(x *exchange, r *reader, last *invalidation) (guarantee, why string) {
-	t := x.res.topic
+	live, _ := x.res.live(r.startAt)
 	switch {
-	case t == nil:
+	case len(x.res.named) == 0:
 		return "G8", "it names no topic"
 	case !x.live:
 		return "G3", "its topic wasn't live when it was asked for"
-	case x.resets != t.truth.resets:
+	case x.resets != x.res.resets():
 		return "G3", "notices may have been missed since: its topic was reset"
-	case !r.startAt.Before(t.truth.until):
+	case !live:
 		return "G3", "its topic isn't live now"
 	case r.startAt.Sub(x.headedAt) > w.plan.vouchLimit:
 		return "G7", fmt.Sprintf("it is older than VouchLimit %v", w.plan.vouchLimit)
@@ -415,7 +416,7 @@ func (w *world) judgeStaleness(r *reader, x *exchange, about []string) {
 	}
 	for _, part := range x.res.parts {
 		content, ok := x.sees[part.path]
-		if !ok || part.topic != x.res.topic {
+		if !ok || !slices.Contains(x.res.named, part.topic) {
 			continue
 		}
 		if !part.trueSince(content, r.startAt.Add(-simLease-simTolerance)) {
@@ -446,8 +447,8 @@ func (w *world) about(r *resource) []string {
 	for _, part := range r.parts {
 		about = append(about, part.path)
 	}
-	if r.topic != nil {
-		about = append(about, r.topic.name)
+	for _, t := range r.named {
+		about = append(about, t.name)
 	}
 	return append(about, r.groups...)
 }

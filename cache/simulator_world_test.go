@@ -60,6 +60,7 @@ type plan struct {
 	skew         time.Duration // the owner's clock less ours
 	between      bool          // an intermediary is on the way
 	betweenKeeps int           // seconds that it keeps things whatever they say
+	second       bool          // there is a second level
 	maxBytes     int64
 	maxRecords   int
 	vouchLimit   time.Duration
@@ -68,8 +69,8 @@ type plan struct {
 
 func (p *plan) text() string {
 	return fmt.Sprintf("replicas lag up to %v (resn-lag=%d), ETag style %d (named in notices: %v), owner's clock %+v, "+
-		"intermediary %v (keeps %ds), MaxBytes %d, MaxRecords %d, VouchLimit %v",
-		p.lag, int(p.declared.Seconds()), p.tags, p.noticeTags, p.skew, p.between, p.betweenKeeps, p.maxBytes, p.maxRecords, p.vouchLimit)
+		"intermediary %v (keeps %ds), second level %v, MaxBytes %d, MaxRecords %d, VouchLimit %v",
+		p.lag, int(p.declared.Seconds()), p.tags, p.noticeTags, p.skew, p.between, p.betweenKeeps, p.second, p.maxBytes, p.maxRecords, p.vouchLimit)
 }
 
 func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
@@ -117,9 +118,13 @@ func newWorld(ctx context.Context, seed uint64) *world {
 	w.topics = []*topic{{name: "things", epoch: 1}, {name: "orders", epoch: 1}}
 	w.leases = make([]bool, len(w.topics))
 	w.settleOwner()
-	w.cache = New(w, &Options{
+	options := &Options{
 		MaxBytes: w.plan.maxBytes, MaxEntryBytes: 64 << 10, MaxRecords: w.plan.maxRecords, VouchLimit: w.plan.vouchLimit,
-	})
+	}
+	if w.plan.second = w.chance(0.25); w.plan.second {
+		options.Backing = new(simStore)
+	}
+	w.cache = New(w, options)
 	if w.plan.vouchLimit == 0 {
 		w.plan.vouchLimit = time.Hour
 	}
@@ -266,5 +271,18 @@ func (w *world) end() {
 	}
 	synctest.Wait()
 }
+
+// simStore is a second level.
+type simStore struct{ m sync.Map }
+
+func (s *simStore) Get(key string) ([]byte, bool) {
+	v, ok := s.m.Load(key)
+	b, _ := v.([]byte)
+	return b, ok
+}
+
+func (s *simStore) Set(key string, value []byte) { s.m.Store(key, value) }
+
+func (s *simStore) Delete(key string) { s.m.Delete(key) }
 
 var _ http.RoundTripper = (*world)(nil)
