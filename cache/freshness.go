@@ -25,7 +25,8 @@ func timesOf(h http.Header, status int, p policy, requested, received time.Time)
 	if !dateOK {
 		date = received // RFC 9110 section 6.6.1
 	}
-	apparent := max(received.Sub(date), 0)
+	// Date counts whole seconds; what it leaves out isn't age.
+	apparent := max(received.Sub(date), 0).Truncate(time.Second)
 	corrected := ageValue(h["Age"]) + received.Sub(requested)
 	initial := max(apparent, corrected)
 
