@@ -204,7 +204,7 @@ func TestG3SilenceEndsTheVouching(t *testing.T) {
 		if inm := s.owner.asked[1]; inm != `"v1"` {
 			t.Errorf("it was fetched again instead of revalidated: If-None-Match %q", inm)
 		}
-		if state := s.client.Topics()[0]; state.Live || state.Reason == "" {
+		if state := s.client.Topics()[0]; state.Live || state.Reason != "no watermark within the lease" {
 			t.Errorf("the topic doesn't say that and why it isn't live: %+v", state)
 		}
 	})

@@ -163,7 +163,7 @@ func (l *Listener) Close(ctx context.Context) error {
 		sub := t.sub
 		t.mu.Unlock()
 		errs = append(errs, sub.Close(ctx))
-		t.connectionLost("the listener is closed")
+		t.suspend("the listener is closed")
 	}
 	return errors.Join(errs...)
 }

@@ -15,7 +15,7 @@ type TopicState struct {
 	Topic string
 	Live  bool // entries are vouched for right now
 
-	// Reason says why the topic isn't live, or last wasn't.
+	// Reason says why the topic isn't live; empty if it is.
 	Reason string
 
 	Epoch     string
@@ -138,6 +138,7 @@ func (t *topic) carryOut(v verdict, e *Event) {
 		t.apply(v, e)
 	}
 	if !v.vouch.IsZero() {
+		t.state.Reason = ""
 		t.scope.Vouch(v.vouch)
 		if v.vouch.After(t.until) {
 			t.until = v.vouch
@@ -167,7 +168,9 @@ func (t *topic) apply(v verdict, e *Event) {
 func (t *topic) connection(s bus.State) {
 	switch {
 	case s.Kind == bus.Lost:
-		t.connectionLost("the bus is disconnected")
+		const reason = "the bus is disconnected"
+		t.suspend(reason)
+		t.log.Warn("not vouched for", "reason", reason)
 	case s.Kind == bus.Resumed && s.Hole:
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -175,11 +178,10 @@ func (t *topic) connection(s bus.State) {
 	}
 }
 
-func (t *topic) connectionLost(reason string) {
+func (t *topic) suspend(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.carryOut(verdict{suspend: true, reason: reason}, nil)
-	t.log.Warn("not vouched for", "reason", reason)
 }
 
 func (t *topic) snapshot() TopicState {
