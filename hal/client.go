@@ -154,7 +154,9 @@ func NewClient(opts *ClientOptions) *Client {
 		if len(via) > o.MaxRedirects {
 			return fmt.Errorf("%w: more than %d redirects", ErrLimit, max(o.MaxRedirects, 0))
 		}
-		if req.URL.Host != via[0].URL.Host && !c.allows(req.URL) {
+		asked := via[0].URL
+		downgraded := asked.Scheme == "https" && req.URL.Scheme != "https"
+		if (req.URL.Host != asked.Host || downgraded) && !c.allows(req.URL) {
 			return fmt.Errorf("%w: redirect to %s", ErrHost, req.URL.Host)
 		}
 		if next != nil {

@@ -261,3 +261,28 @@ func TestProfiles(t *testing.T) {
 		t.Errorf("each profile once, wherever it is said: %q", got)
 	}
 }
+
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
+
+func TestRedirectsDoNotGiveUpTLS(t *testing.T) {
+	transport := answers(func(r *http.Request) *http.Response {
+		to := "http://api.example/plain"
+		if r.URL.Scheme == "http" && r.URL.Path == "/up" {
+			to = "https://api.example/secure"
+		}
+		resp := &http.Response{StatusCode: 302, Request: r, Header: http.Header{"Location": {to}}, Body: http.NoBody}
+		if r.URL.Path == "/secure" || r.URL.Path == "/plain" {
+			resp.StatusCode = 204
+		}
+		return resp
+	})
+	c := hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: transport}})
+	if _, err := hal.Get[hal.Any](t.Context(), c, "https://api.example/down"); !errors.Is(err, hal.ErrHost) {
+		t.Errorf("from https to http: %v", err)
+	}
+	if r, err := hal.Get[hal.Any](t.Context(), c, "http://api.example/up"); err != nil || r.URL != "https://api.example/secure" {
+		t.Errorf("from http to https is welcome: %v", err)
+	}
+}

@@ -29,6 +29,14 @@ func hashTag(body []byte) string {
 	return string(tag[:])
 }
 
+// quoted adds the quotes that an entity tag has on the wire.
+func quoted(tag string) string {
+	if tag == "" || strings.HasSuffix(tag, `"`) && (tag[0] == '"' || strings.HasPrefix(tag, `W/"`)) {
+		return tag
+	}
+	return `"` + strings.Trim(tag, `"`) + `"`
+}
+
 // variantTag is the validator of another representation of the same version:
 // its own, as RFC 9110 section 8.8.3 asks of strong ones, yet recognisable, so
 // that a client that read a form may write with what it read.
@@ -48,6 +56,7 @@ func isVersion(presented, current string) bool {
 // Conditions describe the current version of a resource to Check.
 type Conditions struct {
 	// ETag is the current strong validator, "" when the resource doesn't exist.
+	// Quotes are added where they are missing, as in WriteOptions.
 	ETag string
 	// LastModified is consulted for If-Unmodified-Since; zero is unknown.
 	LastModified time.Time
@@ -65,6 +74,7 @@ type Conditions struct {
 // the write itself conditional on the version too.
 func Check(r *http.Request, c Conditions) error {
 	status := 0
+	c.ETag = quoted(c.ETag)
 	match, noneMatch := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
 	since := r.Header.Get("If-Unmodified-Since")
 	switch {

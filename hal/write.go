@@ -10,14 +10,17 @@ import (
 // WriteOptions are what Write can be told about a representation. The zero
 // value and nil are useful.
 type WriteOptions struct {
-	// ETag is the strong validator of the version, quotes included. Default: a
-	// hash of the document.
+	// ETag is the strong validator of the version; quotes are added where they
+	// are missing. Default: a hash of the document.
 	ETag string
 	// LastModified adds Last-Modified. Default: none.
 	LastModified time.Time
 	// CacheControl is the Cache-Control field. Default: what the handler has
 	// set already, or none.
 	CacheControl string
+	// CacheGroups are the groups that caches keep the representation in (RFC
+	// 9875), such as the paths of the resources that it embeds. Default: none.
+	CacheGroups []string
 	// Profile is a URI (RFC 6906), sent as the parameter of Content-Type and as
 	// a Link. Default: none.
 	Profile string
@@ -67,7 +70,7 @@ func Write(w http.ResponseWriter, r *http.Request, status int, v any, opts *Writ
 	if err != nil {
 		return err
 	}
-	tag := opts.ETag
+	tag := quoted(opts.ETag)
 	if tag == "" {
 		tag = hashTag(body)
 	}
@@ -99,6 +102,9 @@ func Write(w http.ResponseWriter, r *http.Request, status int, v any, opts *Writ
 	if opts.CacheControl != "" {
 		h.Set("Cache-Control", opts.CacheControl)
 	}
+	if len(opts.CacheGroups) > 0 {
+		h.Set("Cache-Groups", cacheGroups(opts.CacheGroups))
+	}
 	if status == http.StatusNotModified {
 		w.WriteHeader(status)
 		return nil
@@ -118,6 +124,29 @@ func Write(w http.ResponseWriter, r *http.Request, status int, v any, opts *Writ
 	}
 	_, err = w.Write(body)
 	return err
+}
+
+// cacheGroups writes a list of strings as a structured field (RFC 9651), which
+// has printable ASCII only.
+func cacheGroups(groups []string) string {
+	var b strings.Builder
+	for i, g := range groups {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('"')
+		for _, r := range g {
+			if unprintable(r) {
+				continue
+			}
+			if r == '"' || r == '\\' {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+		}
+		b.WriteByte('"')
+	}
+	return b.String()
 }
 
 // varies reports whether the response varies by the field already.

@@ -109,6 +109,16 @@ func TestWriteAnswersConditions(t *testing.T) {
 	}
 }
 
+func TestWriteQuotesTagsAndGroups(t *testing.T) {
+	w := write(request(t, "GET", "/", "If-None-Match", `"v7"`), 1, &hal.WriteOptions{ETag: "v7", CacheGroups: []string{"/restaurants/203", "a\"b\n"}})
+	if w.Code != 304 || w.Header().Get("Etag") != `"v7"` || w.Header().Get("Cache-Groups") != `"/restaurants/203", "a\"b"` {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	if err := hal.Check(request(t, "PUT", "/", "If-Match", `"v7"`), hal.Conditions{ETag: "v7"}); err != nil {
+		t.Errorf("a tag without quotes is the same: %v", err)
+	}
+}
+
 func TestWriteSendsLinkFields(t *testing.T) {
 	var v struct {
 		Links hal.Links `json:"_links"`
