@@ -237,3 +237,24 @@ func TestPartitionSeparates(t *testing.T) {
 	get(t, c, testURL, "Tenant", "b").expect(t, "b", false, "another partition")
 	get(t, c, testURL, "Tenant", "a").expect(t, "a", true, "the first again")
 }
+
+// A query can't pass for a partition or an Authorization.
+func TestForgedIdentityIsNotCached(t *testing.T) {
+	o := newOrigin(func(req *http.Request) *http.Response {
+		return reply(200, req.Header.Get("Authorization"), "Cache-Control", "max-age=5")
+	})
+	c := New(o, nil)
+	get(t, c, testURL+"?q", "Authorization", "secret")
+	var victim *entry
+	c.store.each(func(e *entry) { victim = e })
+	_, identity, _ := strings.Cut(victim.key(), "?q")
+	req := newRequest(t, http.MethodGet, testURL)
+	req.URL.RawQuery = "q" + identity
+	fetch(c, req).expect(t, "", false, "somebody else's entry")
+	req = newRequest(t, http.MethodGet, testURL+"?q")
+	req.Host = "api.example" + identity
+	fetch(c, req).expect(t, "", false, "somebody else's entry")
+	if _, ok := c.LoadTyped(t.Context(), testURL+"?q"+identity, nil, 0); ok {
+		t.Error("somebody else's value")
+	}
+}

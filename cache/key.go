@@ -41,13 +41,19 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 	}
 	for i := range len(host) {
 		c := host[i]
-		if c >= 'A' && c <= 'Z' {
+		switch {
+		case c >= 'A' && c <= 'Z':
 			c += 'a' - 'A'
+		case c <= ' ':
+			return b, false
 		}
 		b = append(b, c)
 	}
 	b = appendPath(b, u.EscapedPath())
 	if u.RawQuery != "" || u.ForceQuery {
+		if strings.IndexByte(u.RawQuery, 0) >= 0 {
+			return b, false // it would pass for what separates identities
+		}
 		b = append(b, '?')
 		b = appendPercent(b, u.RawQuery)
 	}
