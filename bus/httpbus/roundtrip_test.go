@@ -85,7 +85,7 @@ func noise(size int) []byte {
 type unsized struct{ io.Reader }
 
 func TestBodiesOfAnySizeBothWays(t *testing.T) {
-	sizes := []int{0, 1, 1 << 10, 4<<10 - 1, 256 << 10, 256<<10 + 1, 3 << 20, 100 << 20}
+	sizes := []int{0, 1, 1 << 10, 4<<10 - 1, 256 << 10, 256<<10 + 1, 3 << 20, largeBody}
 	for _, n := range networks() {
 		t.Run(n.name, func(t *testing.T) {
 			connect := n.start(t)
