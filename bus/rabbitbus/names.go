@@ -1,0 +1,34 @@
+package rabbitbus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// names are the names of what the driver declares at the broker. A colon keeps
+// their parts apart, which no topic or group contains.
+type names struct{ prefix string }
+
+func (n names) events() string   { return n.prefix + ".events" }
+func (n names) requests() string { return n.prefix + ".requests" }
+
+// key is a topic's routing key.
+func (n names) key(topic string) string { return short(topic) }
+
+func (n names) queue(topic, group string) string { return short(n.prefix + ":" + topic + ":" + group) }
+
+func (n names) servers(subject, group string) string {
+	return short(n.prefix + ":requests:" + subject + ":" + group)
+}
+
+// cancels is the routing key by which servers of a subject hear of cancels.
+func (n names) cancels(subject string) string { return short("cancel:" + subject) }
+
+// short keeps a name under AMQP's 255 bytes by a hash of the whole.
+func short(name string) string {
+	if len(name) <= 250 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:180] + "#" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,125 @@
+package rabbitbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/driver"
+)
+
+// conn is the driver. Publishing and consuming have a connection each, so that a
+// broker that holds up publishers doesn't hold up acks.
+type conn struct {
+	opts  Options
+	names names
+	log   *slog.Logger
+	out   *link
+	in    *link
+	pub   *publisher
+	calls *caller
+	held  held
+}
+
+// Open connects to a broker by its URL, amqp://user:password@host:5672/vhost or
+// amqps://. It fails when the broker can't be reached within ctx; later the
+// connection comes back by itself.
+func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
+	c, err := open(ctx, url, opts)
+	if err != nil {
+		return nil, fmt.Errorf("rabbitbus: %w", err)
+	}
+	return bus.New(c, &c.opts.Bus), nil
+}
+
+func open(ctx context.Context, url string, opts *Options) (*conn, error) {
+	c := new(conn)
+	if opts != nil {
+		c.opts = *opts
+	}
+	c.opts.fill()
+	c.names = names{c.opts.Prefix}
+	c.log = c.opts.Bus.Logger
+	urls := append([]string{url}, c.opts.Nodes...)
+	var turn atomic.Uint64
+	connect := func(ctx context.Context) (connection, error) {
+		var errs error
+		for range urls {
+			conn, err := dial(ctx, urls[int(turn.Add(1)-1)%len(urls)], c.opts.TLS, c.opts.Heartbeat, c.opts.Name)
+			if err == nil {
+				return conn, nil
+			}
+			errs = errors.Join(errs, err)
+		}
+		return nil, errs
+	}
+	return c, c.start(ctx, connect)
+}
+
+// start connects and declares the exchanges.
+func (c *conn) start(ctx context.Context, connect func(context.Context) (connection, error)) error {
+	var err error
+	if c.out, err = newLink(ctx, c.log, connect); err != nil {
+		return err
+	}
+	if c.in, err = newLink(ctx, c.log, connect); err != nil {
+		return errors.Join(err, c.out.close(ctx))
+	}
+	c.pub = newPublisher(c)
+	c.calls = newCaller(c)
+	err = c.do(ctx, c.in, func(ch channel) error { return c.declareExchanges(ch) })
+	if err != nil {
+		return errors.Join(err, c.Close(ctx))
+	}
+	return nil
+}
+
+func (c *conn) declareExchanges(ch channel) error {
+	if err := ch.ExchangeDeclare(c.names.events(), "topic", true, false, false, false, nil); err != nil {
+		return err
+	}
+	return ch.ExchangeDeclare(c.names.requests(), "direct", true, false, false, false, nil)
+}
+
+// do calls fn with a channel of its own, and returns when ctx ends even if the
+// broker doesn't answer.
+func (c *conn) do(ctx context.Context, l *link, fn func(channel) error) error {
+	done := make(chan error, 1)
+	l.wg.Go(func() {
+		ch, _, err := l.channel(ctx)
+		if err == nil {
+			err = fn(ch)
+			_ = ch.Close() // an error above closed it already
+		}
+		done <- err
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Info implements driver.Driver.
+func (c *conn) Info() driver.Info {
+	return driver.Info{
+		Name:            "rabbitmq",
+		Durability:      driver.Durability{Level: driver.Synced, Replicas: c.opts.Replicas},
+		MaxPayload:      c.opts.MaxPayload,
+		ExclusiveGroups: true,
+	}
+}
+
+// Close implements driver.Driver.
+func (c *conn) Close(ctx context.Context) error {
+	c.calls.end()
+	c.pub.end()
+	err := errors.Join(c.out.close(ctx), c.in.close(ctx))
+	c.pub.wg.Wait()
+	c.calls.wg.Wait()
+	return err
+}
