@@ -88,6 +88,9 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 		Watermark: func(topic string, w outbox.Watermark) bus.Event {
 			return resn.Watermark{Topic: topic, Epoch: w.Epoch, Seq: w.Sequence, Time: w.Time}.CloudEvent(source)
 		},
+		// A process that was killed can't give its lease back, and notices wait until
+		// it has run out: less long than readers trust the last watermark (2 s).
+		LeaderTTL: time.Second, PublishTimeout: 2 * time.Second,
 		Logger: o.Logger,
 	})
 	return s, nil
