@@ -51,7 +51,7 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 		// keep may be from before that notice. And only the owner's own answer
 		// can be vouched for, if somebody does: see mark.
 		f.asked = t.standingOf(cand) != current || f.res.generation() > cand.stamp ||
-			cand.shape.scopes.until() > f.requested.UnixNano()
+			cand.shape.scopes.until() > t.clock.at(f.requested)
 	} else {
 		f.asked = f.noticed()
 	}
@@ -130,8 +130,12 @@ func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
 	a := &answer{header: h, policy: p}
 	a.lines = storedLines(h, p.noCacheFields)
 	a.shape = t.shapeOf(resp, h, a.lines, p)
-	a.times = timesOf(h, resp.StatusCode, p, f.requested, f.received)
+	a.times = f.times(h, resp.StatusCode, p)
 	return a, true
+}
+
+func (f *fill) times(h http.Header, status int, p policy) times {
+	return timesOf(h, status, p, f.requested, f.received, f.t.clock.at(f.received))
 }
 
 // date is what a response without a Date gets (RFC 9110 section 6.6.1).
@@ -146,7 +150,7 @@ func (f *fill) entry(a *answer, body string, shared *string, confirmed bool) *en
 	if t.ledger.sabotage.stamps {
 		e.stamp = t.ledger.stamp()
 	}
-	e.birth, e.lifetime, e.validated = a.times.birth, a.times.lifetime, f.received.UnixNano()
+	e.birth, e.lifetime, e.validated = a.times.birth, a.times.lifetime, t.clock.at(f.received)
 	if a.times.guessed {
 		e.marks |= markGuessed
 	}
@@ -191,7 +195,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	// An owner whose reads lag: what was noticed shortly before may not be in
 	// the answer.
 	lag := p.lag * int64(time.Second)
-	settled := f.requested.UnixNano() - lag
+	settled := t.clock.at(f.requested) - lag
 	if lag > 0 && !t.ledger.sabotage.lags {
 		o := e.res.origin
 		if t.ledger.lastAt(e.res) > settled {
@@ -277,7 +281,7 @@ func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 		p := parsePolicy(h, f.t.target, f.t.directive)
 		a = &answer{header: h, policy: p, lines: storedLines(h, nil)}
 		a.shape = f.t.shapeOf(merged, h, a.lines, p)
-		a.times = timesOf(h, merged.StatusCode, p, f.requested, f.received)
+		a.times = f.times(h, merged.StatusCode, p)
 	}
 	var shared *string
 	if old.rare != nil {

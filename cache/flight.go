@@ -165,7 +165,7 @@ func (fl *flight) run() {
 // lasting reports whether the answer will satisfy readers that come after it.
 func (fl *flight) lasting(a *answer) bool {
 	p := &a.policy
-	return !p.noCache && (a.times.lifetime > fl.received.UnixNano()-a.times.birth || len(p.scopes) > 0)
+	return !p.noCache && (a.times.lifetime > fl.t.clock.at(fl.received)-a.times.birth || len(p.scopes) > 0)
 }
 
 // confirmed handles a 304 to our own condition.

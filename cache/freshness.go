@@ -19,8 +19,9 @@ type times struct {
 }
 
 // timesOf works out when a response was made and how long it is fresh.
-// requested and received are when we sent the request and had the header.
-func timesOf(h http.Header, status int, p policy, requested, received time.Time) times {
+// requested and received are when we sent the request and had the header; at
+// is received by the steady clock.
+func timesOf(h http.Header, status int, p policy, requested, received time.Time, at int64) times {
 	date, dateOK := singleDate(h["Date"], received)
 	if !dateOK {
 		date = received // RFC 9110 section 6.6.1
@@ -30,7 +31,7 @@ func timesOf(h http.Header, status int, p policy, requested, received time.Time)
 	corrected := ageValue(h["Age"]) + received.Sub(requested)
 	initial := max(apparent, corrected)
 
-	t := times{birth: received.Add(-initial).UnixNano()}
+	t := times{birth: at - int64(initial)}
 	switch {
 	case p.maxAge != absent:
 		t.lifetime = int64(time.Duration(p.maxAge) * time.Second)

@@ -21,8 +21,8 @@ import (
 type Scope struct {
 	name   string
 	ledger *ledger
-	now    func() time.Time
-	until  atomic.Int64  // live before this, Unix nanoseconds
+	clock  *steadyClock
+	until  atomic.Int64  // live before this
 	reset  atomic.Uint64 // ledger's number of the last Reset
 
 	mu      sync.Mutex // held while changing
@@ -39,11 +39,11 @@ func (s *Scope) Name() string { return s.name }
 func (s *Scope) Vouch(until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now().UnixNano()
+	now := s.clock.nano()
 	if s.until.Load() <= now {
 		s.since, s.sinceAt = s.ledger.clock.Add(1), now
 	}
-	if n := until.UnixNano(); n > s.until.Load() {
+	if n := s.clock.until(until); n > s.until.Load() {
 		s.until.Store(n)
 	}
 }
@@ -69,7 +69,7 @@ func (s *Scope) Reset() {
 }
 
 // Live reports whether the scope is vouched for now.
-func (s *Scope) Live() bool { return s.now().UnixNano() < s.until.Load() }
+func (s *Scope) Live() bool { return s.clock.nano() < s.until.Load() }
 
 // liveSince reports whether the scope is live and has been without a gap since
 // before the question with that stamp was sent, and since when.
@@ -130,7 +130,7 @@ type scopes struct {
 	mu     sync.Mutex
 	byName map[string]*Scope
 	ledger *ledger
-	now    func() time.Time
+	clock  *steadyClock
 }
 
 // get returns the scope of that name. For one that only a response names it
@@ -143,7 +143,7 @@ func (s *scopes) get(name string, named bool) *Scope {
 		if named && len(s.byName) >= maxNamedScopes {
 			return nil
 		}
-		scope = &Scope{name: name, ledger: s.ledger, now: s.now}
+		scope = &Scope{name: name, ledger: s.ledger, clock: s.clock}
 		s.byName[name] = scope
 	}
 	return scope

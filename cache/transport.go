@@ -20,7 +20,7 @@ type Transport struct {
 	target          string
 	vouchLimit      time.Duration
 	maxEntry        int64
-	clock           func() time.Time
+	clock           *steadyClock
 	logger          *slog.Logger
 
 	ledger  *ledger
@@ -52,13 +52,13 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 	t := &Transport{
 		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized,
 		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, maxEntry: o.MaxEntryBytes,
-		clock: o.Clock, logger: o.Logger,
+		clock: newSteadyClock(o.Clock), logger: o.Logger,
 		ledger: l, store: newStore(l, o.MaxBytes),
 	}
 	if o.Backing != nil {
 		t.backing = newSecondLevel(o.Backing)
 	}
-	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, now: t.now}
+	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, clock: t.clock}
 	t.shapes.byKey = make(map[string]*shape)
 	t.announcer.call = o.OnScope
 	return t
@@ -176,6 +176,6 @@ func (t *Transport) standingOf(e *entry) standing { return t.ledger.standing(e) 
 
 func (t *Transport) hash(key string) uint64 { return maphash.String(t.store.seed, key) }
 
-func (t *Transport) now() time.Time { return t.clock() }
+func (t *Transport) now() time.Time { return t.clock.read() }
 
-func (t *Transport) nowNano() int64 { return t.clock().UnixNano() }
+func (t *Transport) nowNano() int64 { return t.clock.nano() }
