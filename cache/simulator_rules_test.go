@@ -359,7 +359,7 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 		w.judgeStaleness(r, x, about)
 		return
 	case x.swr > 0 && age < seconds(x.maxAge+x.swr),
-		x.sie > 0 && age < seconds(x.maxAge+x.sie) && w.sawFailure(r, true):
+		x.sie > 0 && age <= seconds(x.maxAge+x.sie) && w.sawFailure(r, true):
 		w.tally.count(countStale)
 		return
 	}
@@ -391,8 +391,8 @@ func (w *world) unvouched(x *exchange, r *reader, last *invalidation) (guarantee
 		return "", ""
 	}
 	// What else was invalidated along with it has settled after that time, too.
-	if last != nil && last.prefix != "" && !last.at.After(settled) {
-		if before := w.newest(x.res, last.step); before != nil && before.names(x) {
+	for last != nil && last.prefix != "" && !last.at.After(settled) {
+		if last = w.newest(x.res, last.step); last != nil && last.names(x) {
 			return "", ""
 		}
 	}
