@@ -74,9 +74,13 @@ func eachSeed(t *testing.T, n int, visit func(seed uint64) bool) {
 
 func TestSimulator(t *testing.T) {
 	if *simSeed != 0 {
-		w := simulate(t, *simSeed)
-		if w.broken != nil {
-			t.Fatal(w.report())
+		// Which generations share a bound depends on hashes that differ from
+		// process to process, so a seed may have to be tried more than once.
+		var w *world
+		for range 50 {
+			if w = simulate(t, *simSeed); w.broken != nil {
+				t.Fatal(w.report())
+			}
 		}
 		t.Logf("seed %d holds\n%s", *simSeed, w.timeline.text(nil))
 		return
