@@ -135,7 +135,7 @@ type slowBacking struct {
 
 func (b *slowBacking) Get(key string) ([]byte, bool) {
 	b.reads.Add(1)
-	time.Sleep(time.Second)
+	<-time.After(time.Second) // of the bubble
 	return b.memoryBacking.Get(key)
 }
 

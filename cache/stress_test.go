@@ -95,7 +95,7 @@ func TestStress(t *testing.T) {
 					s.Vouch(time.Now().Add(time.Hour))
 				}
 				writing.Unlock()
-				time.Sleep(time.Duration(rand.IntN(200)) * time.Microsecond)
+				<-time.After(time.Duration(rand.IntN(200)) * time.Microsecond)
 			}
 		})
 	}

@@ -136,7 +136,7 @@ func TestAKillLosesNeitherAChangeNorItsNotice(t *testing.T) {
 	for _, r := range all {
 		acknowledged += len(r.acknowledged)
 		for _, etag := range r.acknowledged {
-			eventually(t, 20*time.Second, "the notice of "+r.href+" at version "+etag, func() bool { return a.heard(r.href, etag) })
+			eventually(t, time.Minute, "the notice of "+r.href+" at version "+etag, func() bool { return a.heard(r.href, etag) })
 		}
 	}
 	a.check(t, acknowledged)
