@@ -21,7 +21,7 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(out)
 	f.received = t.now()
 	if err != nil || serverError(resp.StatusCode) {
-		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano()); ok {
+		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), err != nil); ok {
 			if got := t.answer(a, e, sv); got != nil {
 				if err == nil {
 					_ = resp.Body.Close()

@@ -136,7 +136,7 @@ func (fl *flight) run() {
 	if resp.ContentLength > t.maxEntry {
 		ok = false
 	}
-	if _, stale := t.staleOnError(fl.cand, nil, t.nowNano()); stale && serverError(resp.StatusCode) {
+	if _, stale := t.staleOnError(fl.cand, nil, t.nowNano(), false); stale && serverError(resp.StatusCode) {
 		ok = false // the error mustn't take the place of what may stand in for it
 	}
 	if !ok {

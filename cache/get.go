@@ -190,7 +190,7 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 		return nil, context.Cause(ctx)
 	}
 	if fl.err != nil || fl.resp != nil && serverError(fl.resp.StatusCode) {
-		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano()); ok {
+		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), fl.err != nil); ok {
 			fl.discard()
 			fl.leave()
 			return t.answer(a, e, sv), nil
@@ -239,7 +239,7 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 	}
 	defer fl.leave()
 	if fl.err != nil || serverError(fl.status) {
-		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano()); ok {
+		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), fl.err != nil); ok {
 			return t.answer(a, e, sv), false, nil
 		}
 	}

@@ -29,6 +29,13 @@ type Options struct {
 	// last filled or validated. Default one hour.
 	VouchLimit time.Duration
 
+	// StaleIfDisconnected lets a stale response answer when the origin can't be
+	// reached, for so long after its freshness ended, although it doesn't say
+	// stale-if-error (RFC 9111 section 4.2.4). must-revalidate, no-cache and
+	// notices stand above it. Whole seconds count. Default zero: the caller
+	// gets the error.
+	StaleIfDisconnected time.Duration
+
 	// Backing is a second level behind the memory, for example a disk or a
 	// Redis. It is read when memory has nothing for a URI, once for any number
 	// of readers, and written when a response was stored, when nobody waits

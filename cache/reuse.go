@@ -61,8 +61,9 @@ func (w *wishes) allowStale(p *policy, ttl int64) bool {
 }
 
 // staleOnError reports whether e may answer because the origin failed
-// (RFC 5861 section 4). Nothing that a notice has overtaken does.
-func (t *Transport) staleOnError(e *entry, w *wishes, now int64) (verdict, bool) {
+// (RFC 5861 section 4), or because, with Options.StaleIfDisconnected, it can't
+// be reached (RFC 9111 section 4.2.4). Nothing that a notice has overtaken does.
+func (t *Transport) staleOnError(e *entry, w *wishes, now int64, disconnected bool) (verdict, bool) {
 	if e == nil || t.standingOf(e) != current {
 		return verdict{}, false
 	}
@@ -73,6 +74,9 @@ func (t *Transport) staleOnError(e *entry, w *wishes, now int64) (verdict, bool)
 		if w.noCache {
 			return verdict{}, false
 		}
+	}
+	if disconnected && t.disconnected > 0 {
+		limit = max(limit, t.disconnected)
 	}
 	ttl := e.lifetime - (now - e.birth)
 	if limit == absent || p.noCache || p.mustRevalidate || -ttl > limit*int64(time.Second) {

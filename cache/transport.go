@@ -19,6 +19,7 @@ type Transport struct {
 	directive       string
 	target          string
 	vouchLimit      time.Duration
+	disconnected    int64 // seconds, see Options.StaleIfDisconnected
 	maxEntry        int64
 	clock           *steadyClock
 	logger          *slog.Logger
@@ -51,7 +52,7 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 	l := newLedger(o.MaxRecords)
 	t := &Transport{
 		next: next, partition: o.Partition, shareAuthorized: o.ShareAuthorized,
-		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, maxEntry: o.MaxEntryBytes,
+		directive: o.Directive, target: o.Target, vouchLimit: o.VouchLimit, disconnected: int64(o.StaleIfDisconnected.Seconds()), maxEntry: o.MaxEntryBytes,
 		clock: newSteadyClock(o.Clock), logger: o.Logger,
 		ledger: l, store: newStore(l, o.MaxBytes),
 	}
