@@ -5,6 +5,9 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"testing"
 
 	"github.com/goswale/swale/bus"
@@ -66,9 +69,35 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
+// BenchmarkReverseProxy is the other way to share requests out: plain HTTP on
+// loopback through one httputil.ReverseProxy.
+func BenchmarkReverseProxy(b *testing.B) {
+	reply := bytes.Repeat([]byte("x"), 1<<10)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(reply)
+	}))
+	b.Cleanup(origin.Close)
+	to, err := url.Parse(origin.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	backend := &http.Transport{}
+	b.Cleanup(backend.CloseIdleConnections)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: backend, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }})
+	b.Cleanup(proxy.Close)
+	for b.Loop() {
+		fetchFrom(b, proxy.Client(), proxy.URL)
+	}
+}
+
 func fetch(b *testing.B, c *http.Client) {
 	b.Helper()
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://svc/x", http.NoBody)
+	fetchFrom(b, c, "http://svc")
+}
+
+func fetchFrom(b *testing.B, c *http.Client, base string) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, base+"/x", http.NoBody)
 	if err != nil {
 		b.Fatal(err)
 	}
