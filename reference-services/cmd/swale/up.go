@@ -20,7 +20,7 @@ in one directory, and a second start finds it again.`
 
 func runUp(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "up", upAbout)
-	opts, logs := &system.Options{}, &logFlags{}
+	opts, logs := &system.Options{Explorer: true}, &logFlags{}
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` of the storefront")
 	dataFlag(f, opts)
 	restaurantsFlags(f, opts, "the port after --listen")
@@ -159,6 +159,9 @@ func announce(w io.Writer, s *system.System, opts *system.Options, took time.Dur
 	}
 	if s.RestaurantsURL != "" && !opts.NoRestaurants {
 		fmt.Fprintf(w, "restaurants  %s\n", s.RestaurantsURL)
+	}
+	if s.ExplorerURL != "" {
+		fmt.Fprintf(w, "explorer     %s\n", s.ExplorerURL)
 	}
 	where := "elsewhere"
 	if s.Embedded {

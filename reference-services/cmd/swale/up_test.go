@@ -31,6 +31,9 @@ func TestUpFromRootToRestaurantAndBack(t *testing.T) {
 	if _, err := rename(t.Context(), href, header.Get("ETag"), "Chez Swale"); err != nil {
 		t.Fatal(err)
 	}
+	if csp := explorerPolicy(t, p.said["explorer"]); !strings.Contains(csp, "default-src 'none'") {
+		t.Errorf("the explorer at %q has the Content-Security-Policy %q; it must be a strict one", p.said["explorer"], csp)
+	}
 	changed := time.Now()
 	eventually(t, 5*time.Second, "the new name on the page", func() bool {
 		return nearby(t, p.said["storefront"]).Embedded.Items[3].Name == "Chez Swale"
@@ -53,6 +56,24 @@ func TestUpFromRootToRestaurantAndBack(t *testing.T) {
 		t.Errorf("a second start finds %d restaurants, the changed one called %q; everything must be there again", got.Count, got.Embedded.Items[3].Name)
 	}
 	again.stop()
+}
+
+// explorerPolicy reads the explorer's page and returns its policy.
+func explorerPolicy(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the explorer answers %s", resp.Status)
+	}
+	return resp.Header.Get("Content-Security-Policy")
 }
 
 func TestWithoutRestaurantsTheStorefrontServesOn(t *testing.T) {

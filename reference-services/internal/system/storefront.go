@@ -4,8 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/goswale/swale/hal/explorer"
 	"github.com/goswale/swale/reference-services/storefront"
 	"github.com/goswale/swale/resn"
 )
@@ -43,10 +45,30 @@ func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Optio
 		waitLive(ctx, client)
 		front.Warm(ctx) // what was read before the topic was live is vouched for from now on
 	}
-	server := serve("storefront", l, front, s.log)
+	var handler http.Handler = front
+	if opts.Explorer {
+		handler = s.explorer(l, front, client)
+	}
+	server := serve("storefront", l, handler, s.log)
 	s.started("storefront", server.shutdown)
 	s.StorefrontURL = baseURL(l) + "/"
 	return ctx.Err()
+}
+
+// explorer puts a page beside the storefront on which a person browses both
+// services, through the storefront's own cache.
+func (s *System) explorer(l net.Listener, front http.Handler, client *resn.Client) http.Handler {
+	s.ExplorerURL = baseURL(l) + "/explorer/"
+	page := explorer.New(&explorer.Options{
+		Start: s.RestaurantsURL, Title: "Swale", Transport: client.Cache(),
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/explorer/") {
+			page.ServeHTTP(w, r)
+			return
+		}
+		front.ServeHTTP(w, r)
+	})
 }
 
 // waitLive waits a little until the owner's watermarks arrive. Without them

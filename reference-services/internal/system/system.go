@@ -44,6 +44,10 @@ type Options struct {
 	// Imported hears how an import goes.
 	Imported func(Import)
 
+	// Explorer serves a page at /explorer/ of the storefront that calls the
+	// restaurants service for whoever opens it: for a developer's own machine.
+	Explorer bool
+
 	// Geohash is what a visitor of the storefront sees who asks for no place.
 	Geohash string
 
@@ -64,6 +68,7 @@ type Import struct {
 // System is a set of services that run in this process.
 type System struct {
 	StorefrontURL  string // empty if left out
+	ExplorerURL    string // empty if there is none
 	RestaurantsURL string
 	NATSURL        string
 	Bus            *bus.Bus
