@@ -62,6 +62,7 @@ func TestOnlyWhatTheBrokerConfirmedIsSafe(t *testing.T) {
 		confirms <- amqp.Confirmation{DeliveryTag: 2} // refused
 		confirms <- amqp.Confirmation{DeliveryTag: 3, Ack: true}
 		time.Sleep(2 * time.Second) // the fourth is withheld
+		synctest.Wait()
 		if !conn.aborted {
 			t.Error("a broker that withholds a confirmation must be left")
 		}
