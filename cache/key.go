@@ -49,7 +49,11 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 		}
 		b = append(b, c)
 	}
-	b = appendPath(b, u.EscapedPath())
+	if u.RawPath == "" && plainPath(u.Path) {
+		b = append(b, u.Path...)
+	} else {
+		b = appendPath(b, u.EscapedPath())
+	}
 	if u.RawQuery != "" || u.ForceQuery {
 		if strings.IndexByte(u.RawQuery, 0) >= 0 {
 			return b, false // it would pass for what separates identities
@@ -58,6 +62,23 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 		b = appendPercent(b, u.RawQuery)
 	}
 	return b, true
+}
+
+// plainPath reports whether a path is what appendPath would make of it: most
+// are, and looking is quicker than escaping.
+func plainPath(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	for i := 1; i < len(path); i++ {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '-', c == '_', c == '~', c == '/':
+		case c == '.' && path[i-1] != '/': // else it may be a dot segment
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func appendPath(b []byte, path string) []byte {

@@ -97,9 +97,6 @@ func (o *Options) setDefaults() {
 	if o.Target != "" {
 		o.Target = http.CanonicalHeaderKey(o.Target)
 	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

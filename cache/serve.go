@@ -14,7 +14,7 @@ import (
 type served struct {
 	resp http.Response
 	body storedBody
-	vals [12]string
+	vals [8]string
 }
 
 // serve makes a response of an entry. Nothing in it is shared with the entry

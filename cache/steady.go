@@ -15,22 +15,41 @@ import (
 // monotonic clock, and whenever the wall clock has got further, by as much more;
 // that is never taken back. Both errors then end in asking once too often.
 type steadyClock struct {
-	read  func() time.Time
-	start time.Time
-	base  int64        // the start, Unix nanoseconds
-	ahead atomic.Int64 // by how much the wall clock was further at the most
+	read   func() time.Time
+	system bool // read is time.Now
+	start  time.Time
+	base   int64        // the start, Unix nanoseconds
+	ahead  atomic.Int64 // by how much the wall clock was further at the most
+	looked atomic.Int64 // when both clocks were last read, from the start
 }
 
 // ripple is how far two readings of the clocks may be apart by chance.
 const ripple = int64(time.Millisecond)
 
+// newSteadyClock returns a clock that reads time.Now, or read if that isn't
+// nil.
 func newSteadyClock(read func() time.Time) *steadyClock {
-	start := read()
-	return &steadyClock{read: read, start: start, base: start.UnixNano()}
+	l := &steadyClock{read: read}
+	if read == nil {
+		l.read, l.system = time.Now, true
+	}
+	l.start = l.read()
+	l.base = l.start.UnixNano()
+	return l
 }
 
-// nano returns now.
-func (l *steadyClock) nano() int64 { return l.at(l.read()) }
+// nano returns now. The wall clock, which is half of the cost, is read once a
+// ripple: so much later is it heard of that a machine was suspended.
+func (l *steadyClock) nano() int64 {
+	if l.system {
+		monotonic := int64(time.Since(l.start))
+		if monotonic-l.looked.Load() < ripple {
+			return l.base + monotonic + l.ahead.Load()
+		}
+		l.looked.Store(monotonic)
+	}
+	return l.at(l.read())
+}
 
 // at returns when a reading of the clock was taken.
 func (l *steadyClock) at(reading time.Time) int64 {

@@ -67,7 +67,17 @@ func special(h http.Header) bool {
 			len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 ||
 			len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0 || len(h["Upgrade"]) > 0
 	}
-	for name := range h { // quicker than looking for each
+	// Most requests have only these, and looking is quicker than iterating.
+	plain := 0
+	for _, name := range [...]string{"Accept", "Authorization", "User-Agent"} {
+		if _, ok := h[name]; ok {
+			plain++
+		}
+	}
+	if plain == len(h) {
+		return false
+	}
+	for name := range h {
 		switch name {
 		case "Cache-Control", "Pragma", "Range", "Upgrade",
 			"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since":
