@@ -26,7 +26,7 @@ const (
 
 func pageRows() []ratio.Row {
 	return []ratio.Row{{
-		Name: "page.resn.vs_etag_gregjones", Unit: "x", Bound: ratio.AtMost(0.02),
+		Name: "page.resn.vs_etag_gregjones", Unit: "x", Bound: ratio.AtMost(0.1),
 		Note: "p50 of a warm page of 50 items over HTTP, against ETag revalidation through gregjones/httpcache",
 		Open: openPage,
 	}}
