@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -73,8 +74,32 @@ func (c *conn) CreateGroup(ctx context.Context, topic, group string) error {
 	return err
 }
 
-// Backlog implements driver.Driver. What other processes hold isn't counted.
+// settling is how long a quorum queue may take to count what was given back to
+// it: the giving back goes through the queue's log.
+const settling = 50 * time.Millisecond
+
+// Backlog implements driver.Driver. What other processes hold isn't counted. It
+// looks until it has seen the same twice, so that what this process gave back
+// just before is there.
 func (c *conn) Backlog(ctx context.Context, topic, group string) (int, error) {
+	last := -1
+	for looks := 1; ; looks++ {
+		n, err := c.backlog(ctx, topic, group)
+		if err != nil || n == last || looks == 5 { // a busy queue never settles
+			return n, err
+		}
+		last = n
+		timer := time.NewTimer(settling)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return n, nil // the best that is known
+		}
+	}
+}
+
+func (c *conn) backlog(ctx context.Context, topic, group string) (int, error) {
 	n, queue := 0, c.names.queue(topic, group)
 	err := c.do(ctx, c.in, func(ch channel) error {
 		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
