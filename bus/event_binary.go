@@ -89,6 +89,13 @@ func (e *Event) fromMessage(m *driver.Message) error {
 	return e.decode(m.Body)
 }
 
+// carriesEvent reports whether the event's data is itself an event, as a dead
+// letter's is. In binary mode nobody could tell it from that event in
+// structured mode: both have its media type.
+func carriesEvent(e *Event) bool {
+	return isMedia(e.DataContentType, driver.ContentTypeEvent) || isMedia(e.DataContentType, driver.ContentTypeBatch)
+}
+
 // isMedia compares a media type without its parameters.
 func isMedia(contentType, media string) bool {
 	return contentType == media ||

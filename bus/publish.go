@@ -232,7 +232,7 @@ func (b *Bus) encode(ctx context.Context, topic string, e Event, m *driver.Messa
 		b.opts.BeforePublish(ctx, topic, &e)
 	}
 	var err error
-	if b.opts.Binary {
+	if b.opts.Binary && !carriesEvent(&e) {
 		err = e.binary(m)
 	} else {
 		m.ContentType = driver.ContentTypeEvent
