@@ -84,7 +84,13 @@ type Client struct {
 	baseHost string
 	origin   string      // of base
 	typed    typedLoader // nil when the transport keeps no decoded values
+	typedAll typedLoaderAll
 	baseErr  error
+}
+
+// typedLoaderAll is what it may implement besides, for many at a time.
+type typedLoaderAll interface {
+	LoadTypedAll(ctx context.Context, header http.Header, typ any, n int, href func(i int) string, found func(i int, value any))
 }
 
 // typedLoader is what a transport implements that keeps decoded values beside
@@ -166,6 +172,7 @@ func NewClient(opts *ClientOptions) *Client {
 	}
 	c.http = &copied
 	c.typed, _ = copied.Transport.(typedLoader)
+	c.typedAll, _ = copied.Transport.(typedLoaderAll)
 	return c
 }
 

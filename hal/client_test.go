@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,6 +201,7 @@ func TestFollowPicks(t *testing.T) {
 func TestFollowAllIsParallelAndBounded(t *testing.T) {
 	var now, most atomic.Int64
 	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		var links []string
@@ -209,12 +211,14 @@ func TestFollowAllIsParallelAndBounded(t *testing.T) {
 		document(w, `{"_links":{"item":[%s]}}`, strings.Join(links, ","))
 	})
 	mux.HandleFunc("/i/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if n := now.Add(1); n == 3 {
-			close(gate) // three at once: let them all go
+		n := now.Add(1)
+		defer now.Add(-1)
+		if n == 3 {
+			open() // three at once: let them all go
 		}
-		most.Store(max(most.Load(), now.Load()))
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
 		<-gate
-		now.Add(-1)
 		if r.PathValue("id") == "5" {
 			hal.WriteProblem(w, r, hal.NewProblem(http.StatusNotFound, ""))
 			return

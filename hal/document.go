@@ -33,12 +33,15 @@ type embeddedKey struct {
 
 // target is one resource that a relation leads to.
 type target struct {
-	link     Link
-	abs      string   // resolved; "" when the link is templated or broken
+	// What following many warm links looks at comes first, in one cache line.
+	abs   string // resolved; "" when the link is templated or broken
+	plain bool   // there is an abs, at the document's own origin, not deprecated
+	same  bool   // same origin as the document
+
 	url      *url.URL // of abs
 	err      error
-	same     bool   // same origin as the document
 	embedded []byte // the embedded resource, if any
+	link     Link
 }
 
 // targets returns what the relation leads to, links first in their order,
@@ -105,6 +108,7 @@ func (d *document) target(link Link) target {
 	}
 	t.abs = t.url.String()
 	t.same = t.url.Host == d.base.Host && t.url.Scheme == d.base.Scheme
+	t.plain = t.abs != "" && t.same && t.link.Deprecation == ""
 	return t
 }
 

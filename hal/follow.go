@@ -64,10 +64,31 @@ func pick(targets []target, vars []Var) (int, error) {
 // warm returns the typed hit for a target, if there is one. It does nothing
 // that an ordinary link doesn't need.
 func warm[T any](ctx context.Context, c *Client, t *target) (*Resource[T], bool) {
-	if t.abs == "" || t.link.Deprecation != "" || !t.same && !c.allows(t.url) {
+	if !t.plain && (t.abs == "" || t.link.Deprecation != "" || !t.same && !c.allows(t.url)) {
 		return nil, false
 	}
 	return loadTyped[T](ctx, c, t.abs)
+}
+
+// warmAll fills in the typed hits for targets.
+func warmAll[T any](ctx context.Context, c *Client, targets []target, results []Result[T]) {
+	if c.typedAll == nil {
+		for i := range targets {
+			if r, ok := warm[T](ctx, c, &targets[i]); ok {
+				results[i].Resource = r
+			}
+		}
+		return
+	}
+	href := func(i int) string {
+		if t := &targets[i]; t.plain || t.abs != "" && t.link.Deprecation == "" && c.allows(t.url) {
+			return t.abs
+		}
+		return ""
+	}
+	c.typedAll.LoadTypedAll(ctx, c.header, typeKey[T]{}, len(targets), href, func(i int, v any) {
+		results[i].Resource, _ = v.(*Resource[T])
+	})
 }
 
 func followTarget[T any](ctx context.Context, c *Client, d *document, rel string, index int, t *target, vars []Var) (*Resource[T], error) {
@@ -177,13 +198,13 @@ func FollowAll[T any](ctx context.Context, c *Client, from Linked, rel string, v
 		return nil
 	}
 	results := make([]Result[T], len(targets))
+	if len(vars) == 0 {
+		warmAll(ctx, c, targets, results)
+	}
 	var cold []int
 	for i := range targets {
-		if len(vars) == 0 {
-			if r, ok := warm[T](ctx, c, &targets[i]); ok {
-				results[i].Resource = r
-				continue
-			}
+		if results[i].Resource != nil {
+			continue
 		}
 		if cold == nil {
 			cold = make([]int, 0, len(targets)-i)

@@ -38,7 +38,8 @@ func (c *Conflict[T]) Unwrap() []error { return []error{ErrConflict, c.Refusal} 
 
 // Put replaces the resource by value, provided that it is still what was read
 // (If-Match). Members and relations of the document that T doesn't declare are
-// sent back as they came.
+// sent back as they came, inside of arrays too: an element that was moved or
+// changed in place keeps its own, one with another self link or id has none.
 //
 // It returns the resource as it is afterwards: what the server answered, or
 // else what was sent. When somebody was faster the error is a *Conflict[T].
@@ -85,15 +86,18 @@ func Patch[T any](ctx context.Context, c *Client, r *Resource[T], patch any) (*R
 }
 
 // Changes returns the merge patch that turns the resource as it was read into
-// value.
+// value. An array that changed is in it whole (RFC 7396 section 1), with what T
+// doesn't declare of its elements.
 func Changes[T any](r *Resource[T], value T) (json.RawMessage, error) {
-	before, err := Marshal(r.Value)
+	after, err := r.with(value)
 	if err != nil {
-		return nil, fmt.Errorf("hal: %w", err)
+		return nil, err
 	}
-	after, err := Marshal(value)
-	if err != nil {
-		return nil, fmt.Errorf("hal: %w", err)
+	before := r.Raw()
+	if len(before) == 0 {
+		if before, err = Marshal(r.Value); err != nil {
+			return nil, fmt.Errorf("hal: %w", err)
+		}
 	}
 	return Diff(before, after)
 }

@@ -67,6 +67,71 @@ func TestUnknownMembersSurviveAWrite(t *testing.T) {
 	}
 }
 
+func TestUnknownMembersInsideArraysSurviveAWrite(t *testing.T) {
+	type line struct {
+		ID    string `json:"id,omitempty"`
+		Count int    `json:"count"`
+	}
+	type doc struct {
+		Lines []line `json:"lines"`
+	}
+	const before = `{"lines":[{"id":"a","count":1,"note":"x"},{"id":"b","count":2,"note":"y"}],"_links":{"weird":{"href":"/w"}}}`
+	const anonymous = `{"lines":[{"count":1,"note":"x"},{"count":2,"note":"y"}]}`
+	tests := []struct {
+		name, before string
+		change       func(*doc)
+		want         string
+	}{
+		{"changed in place", before, func(d *doc) { d.Lines[1].Count = 3 }, `{"id":"a","count":1,"note":"x"},{"id":"b","count":3,"note":"y"}`},
+		{"moved", before, func(d *doc) { d.Lines[0], d.Lines[1] = d.Lines[1], d.Lines[0] }, `{"id":"b","count":2,"note":"y"},{"id":"a","count":1,"note":"x"}`},
+		{"moved and changed", before, func(d *doc) { d.Lines = []line{{"b", 9}, {"a", 8}} }, `{"id":"b","count":9,"note":"y"},{"id":"a","count":8,"note":"x"}`},
+		{"one removed", before, func(d *doc) { d.Lines = d.Lines[1:] }, `{"id":"b","count":2,"note":"y"}`},
+		{"one put in front", before, func(d *doc) { d.Lines = append([]line{{"c", 3}}, d.Lines...) }, `{"id":"c","count":3},{"id":"a","count":1,"note":"x"},{"id":"b","count":2,"note":"y"}`},
+		{"another in its place", before, func(d *doc) { d.Lines[0] = line{"c", 1} }, `{"id":"c","count":1},{"id":"b","count":2,"note":"y"}`},
+		{"without identity, in place", anonymous, func(d *doc) { d.Lines[0].Count = 7 }, `{"count":7,"note":"x"},{"count":2,"note":"y"}`},
+		{"without identity, removed and changed", anonymous, func(d *doc) { d.Lines = []line{{Count: 7}} }, `{"count":7}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sent := ""
+			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodGet {
+					data, _ := io.ReadAll(r.Body)
+					sent = string(data)
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				w.Header().Set("Content-Type", hal.HALType)
+				w.Header().Set("Etag", `"1"`)
+				_, _ = io.WriteString(w, tt.before)
+			}), nil)
+			r, err := hal.Get[doc](t.Context(), c, "/x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := doc{Lines: append([]line(nil), r.Value.Lines...)}
+			tt.change(&v)
+			if _, err := hal.Put(t.Context(), c, r, v); err != nil {
+				t.Fatal(err)
+			}
+			want := `{"lines":[` + tt.want + `]}`
+			if tt.before == before {
+				want = want[:len(want)-1] + `,"_links":{"weird":{"href":"/w"}}}`
+			}
+			if diff := cmp.Diff(want, sent); diff != "" {
+				t.Errorf("put: %s", diff)
+			}
+			patch, err := hal.Changes(r, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(`{"lines":[`+tt.want+`]}`, string(patch)); diff != "" {
+				t.Errorf("changes: %s", diff)
+			}
+		})
+	}
+}
+
 func sameJSON(t *testing.T, a, b string) bool {
 	t.Helper()
 	var x, y any

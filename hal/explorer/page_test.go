@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/goswale/swale/hal"
+	"github.com/goswale/swale/hal/browsertest"
 	"github.com/goswale/swale/hal/explorer"
 )
 
@@ -97,141 +98,98 @@ func site(t *testing.T) (page, origin string) {
 }
 
 func TestInChromium(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	page, origin := site(t)
-	b.open(page)
-	b.until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
-	b.screenshot("root")
+	b.Go(page)
+	b.Until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
+	b.Screenshot("root")
 
-	if got := b.eval(`document.querySelector('h1').textContent`); got != "The Marsh Kitchen <b>&amp;</b>" {
+	if got := b.Eval(`document.querySelector('h1').textContent`); got != "The Marsh Kitchen <b>&amp;</b>" {
 		t.Errorf("text of an API must stay text: %q", got)
 	}
-	if got := b.eval(`document.activeElement.tagName`); got != "H1" {
+	if got := b.Eval(`document.activeElement.tagName`); got != "H1" {
 		t.Errorf("what was loaded must have the focus, not %s", got)
 	}
-	status := b.eval(`document.querySelector('.status').innerText`)
+	status := b.Eval(`document.querySelector('.status').innerText`)
 	for _, want := range []string{"200 OK", `ETag "`, "cache hit", `resn="kitchens"`} {
 		if !strings.Contains(status, want) {
 			t.Errorf("the status line must say %q: %q", want, status)
 		}
 	}
-	if got := b.eval(`[...document.querySelectorAll('a')].filter((a) => a.protocol === 'javascript:').length`); got != "0" {
+	if got := b.Eval(`[...document.querySelectorAll('a')].filter((a) => a.protocol === 'javascript:').length`); got != "0" {
 		t.Errorf("a link to a script must not be a link")
 	}
-	if got := b.eval(`[...document.querySelectorAll('.links th a')][0].href`); got != origin+"/rels/dish" {
+	if got := b.Eval(`[...document.querySelectorAll('.links th a')][0].href`); got != origin+"/rels/dish" {
 		t.Errorf("a CURIE leads to its documentation: %s", got)
 	}
-	checkAccessible(t, b)
+	b.CheckAccessible()
 
-	b.eval(`document.querySelector('.links a[href$="/dishes/2"]').click()`)
-	b.until(`document.querySelector('h1').textContent.startsWith('Dish 2')`)
-	b.eval(`history.back()`)
-	b.until(`document.querySelector('h1').textContent.startsWith('The Marsh')`)
+	b.Eval(`document.querySelector('.links a[href$="/dishes/2"]').click()`)
+	b.Until(`document.querySelector('h1').textContent.startsWith('Dish 2')`)
+	b.Eval(`history.back()`)
+	b.Until(`document.querySelector('h1').textContent.startsWith('The Marsh')`)
 
-	b.eval(`(() => { const f = document.querySelector('form.template'); f.querySelector('[name=id]').value = 'a b'; f.querySelector('[name=tags]').value = 'x, y&z'; f.requestSubmit(); })()`)
-	b.until(`document.querySelector('#url').value.endsWith('/dishes/a%20b?tags=x&tags=y%26z')`)
-	b.until(`document.querySelector('h1').textContent.startsWith('Dish a b tags=x')`)
+	b.Eval(`(() => { const f = document.querySelector('form.template'); f.querySelector('[name=id]').value = 'a b'; f.querySelector('[name=tags]').value = 'x, y&z'; f.requestSubmit(); })()`)
+	b.Until(`document.querySelector('#url').value.endsWith('/dishes/a%20b?tags=x&tags=y%26z')`)
+	b.Until(`document.querySelector('h1').textContent.startsWith('Dish a b tags=x')`)
 
-	b.eval(`location.hash = '` + origin + `/dishes/9'`)
-	b.until(`document.querySelector('.problem')?.innerText.includes('The menu has no dish 9.')`)
-	b.screenshot("problem")
-	checkAccessible(t, b)
+	b.Eval(`location.hash = '` + origin + `/dishes/9'`)
+	b.Until(`document.querySelector('.problem')?.innerText.includes('The menu has no dish 9.')`)
+	b.Screenshot("problem")
+	b.CheckAccessible()
 
-	b.eval(`location.hash = '` + origin + `/'`)
-	b.until(`document.querySelector('form.form') !== null`)
-	b.eval(`(() => { const f = document.querySelector('form.form'); f.querySelector('[name=price]').value = '0.1'; f.requestSubmit(); })()`)
-	b.until(`document.querySelectorAll('form.form [aria-invalid]').length === 2`)
-	if got := b.eval(`document.activeElement.name + ': ' + document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent`); got != "name: is required" {
+	b.Eval(`location.hash = '` + origin + `/'`)
+	b.Until(`document.querySelector('form.form') !== null`)
+	b.Eval(`(() => { const f = document.querySelector('form.form'); f.querySelector('[name=price]').value = '0.1'; f.requestSubmit(); })()`)
+	b.Until(`document.querySelectorAll('form.form [aria-invalid]').length === 2`)
+	if got := b.Eval(`document.activeElement.name + ': ' + document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent`); got != "name: is required" {
 		t.Errorf("the first field at fault has the focus and says why: %q", got)
 	}
-	b.eval(`document.querySelector('form.form').scrollIntoView()`)
-	b.screenshot("form")
-	b.eval(`(() => { const f = document.querySelector('form.form'); f.querySelector('[name=name]').value = 'Fish'; f.querySelector('[name=price]').value = '7.5'; f.requestSubmit(); })()`)
-	b.until(`document.querySelector('.status')?.innerText.includes('201 Created')`)
-	if got := b.eval(`document.querySelector('.status a').getAttribute('href')`); got != "#"+origin+"/dishes/3" {
+	b.Eval(`document.querySelector('form.form').scrollIntoView()`)
+	b.Screenshot("form")
+	b.Eval(`(() => { const f = document.querySelector('form.form'); f.querySelector('[name=name]').value = 'Fish'; f.querySelector('[name=price]').value = '7.5'; f.requestSubmit(); })()`)
+	b.Until(`document.querySelector('.status')?.innerText.includes('201 Created')`)
+	if got := b.Eval(`document.querySelector('.status a').getAttribute('href')`); got != "#"+origin+"/dishes/3" {
 		t.Errorf("what was created is a link away: %s", got)
 	}
-	for _, trouble := range b.troubles() {
+	for _, trouble := range b.Troubles() {
 		t.Errorf("the page must work under its policy, without errors: %s", trouble)
 	}
 }
 
 func TestByKeyboard(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	page, _ := site(t)
-	b.open(page)
-	b.until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
+	b.Go(page)
+	b.Until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
 	for range 12 {
-		b.press("Tab", 9, "")
-		if strings.HasSuffix(b.eval(`document.activeElement.getAttribute('href') ?? ''`), "/dishes/1") {
+		b.Press("Tab", 9, "")
+		if strings.HasSuffix(b.Eval(`document.activeElement.getAttribute('href') ?? ''`), "/dishes/1") {
 			break
 		}
 	}
-	if got := b.eval(`getComputedStyle(document.activeElement).outlineStyle`); got != "solid" {
+	if got := b.Eval(`getComputedStyle(document.activeElement).outlineStyle`); got != "solid" {
 		t.Errorf("the focus must be seen: outline %s", got)
 	}
-	b.press("Enter", 13, "\r")
-	b.until(`document.querySelector('h1').textContent.startsWith('Dish 1')`)
-	if got := b.eval(`document.querySelector('#announce').textContent`); !strings.Contains(got, "200 OK") {
+	b.Press("Enter", 13, "\r")
+	b.Until(`document.querySelector('h1').textContent.startsWith('Dish 1')`)
+	if got := b.Eval(`document.querySelector('#announce').textContent`); !strings.Contains(got, "200 OK") {
 		t.Errorf("what was loaded must be announced: %q", got)
 	}
 }
 
 func TestDarkAndNarrow(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	page, _ := site(t)
-	b.must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
-	b.open(page)
-	b.until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
-	b.screenshot("dark")
-	checkAccessible(t, b)
-	b.must("Emulation.setDeviceMetricsOverride", map[string]any{"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
-	b.until(`innerWidth === 400`)
-	b.screenshot("narrow")
-	if got := b.eval(`document.documentElement.scrollWidth <= 400`); got != "true" {
-		t.Errorf("a narrow page must not scroll sideways: %s", b.eval(`document.documentElement.scrollWidth + [...document.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > 400).map((e) => e.outerHTML.slice(0, 90)).slice(0, 5).join()`))
-	}
-}
-
-// checkAccessible checks what a machine can: names, labels, headings,
-// references, contrast.
-func checkAccessible(t *testing.T, b *browser) {
-	t.Helper()
-	got := b.eval(`(() => {
-		const wrong = [];
-		const seen = (e) => e.getClientRects().length > 0;
-		for (const e of document.querySelectorAll('input:not([type=hidden]), select, textarea'))
-			if (!e.labels?.length && !e.getAttribute('aria-label')) wrong.push('no label: ' + e.outerHTML);
-		for (const e of document.querySelectorAll('a, button, summary'))
-			if (!(e.textContent.trim() || e.getAttribute('aria-label'))) wrong.push('no name: ' + e.outerHTML);
-		for (const e of document.querySelectorAll('img')) if (!e.hasAttribute('alt')) wrong.push('no alt: ' + e.outerHTML);
-		for (const e of document.querySelectorAll('[aria-describedby], [aria-labelledby]'))
-			for (const name of ['aria-describedby', 'aria-labelledby'])
-				if (e.hasAttribute(name) && !document.getElementById(e.getAttribute(name))) wrong.push('dangling: ' + e.outerHTML);
-		const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
-		if (new Set(ids).size !== ids.length) wrong.push('an id twice');
-		let level = 0;
-		for (const e of document.querySelectorAll('h1, h2, h3, h4')) {
-			const now = Number(e.tagName[1]);
-			if (now > level + 1) wrong.push('heading skips a level: ' + e.outerHTML);
-			level = now;
-		}
-		if (document.querySelectorAll('h1').length !== 1) wrong.push('not one h1');
-		if (!document.documentElement.lang) wrong.push('no lang');
-		const parse = (c) => { const m = c.match(/[\d.]+/g).map(Number); return c.startsWith('color(') ? [m[0] * 255, m[1] * 255, m[2] * 255, m[3] ?? 1] : [m[0], m[1], m[2], m[3] ?? 1]; };
-		const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-		const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > 0.99) return c; } return [255, 255, 255, 1]; };
-		const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-		for (let n; (n = walker.nextNode());) {
-			const e = n.parentElement;
-			if (!n.data.trim() || !seen(e) || e.closest('.hidden, .skip, noscript, [disabled]')) continue;
-			const a = light(parse(getComputedStyle(e).color)), c = light(behind(e));
-			const ratio = (Math.max(a, c) + 0.05) / (Math.min(a, c) + 0.05);
-			if (ratio < 4.5) wrong.push('contrast ' + ratio.toFixed(2) + ': ' + e.outerHTML.slice(0, 200));
-		}
-		return wrong.join('\n');
-	})()`)
-	if got != "" {
-		t.Errorf("accessibility: %s", got)
+	b.Must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
+	b.Go(page)
+	b.Until(`document.querySelector('h1')?.textContent.startsWith('The Marsh Kitchen')`)
+	b.Screenshot("dark")
+	b.CheckAccessible()
+	b.Must("Emulation.setDeviceMetricsOverride", map[string]any{"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b.Until(`innerWidth === 400`)
+	b.Screenshot("narrow")
+	if got := b.Eval(`document.documentElement.scrollWidth <= 400`); got != "true" {
+		t.Errorf("a narrow page must not scroll sideways: %s", b.Eval(`document.documentElement.scrollWidth + [...document.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > 400).map((e) => e.outerHTML.slice(0, 90)).slice(0, 5).join()`))
 	}
 }

@@ -7,15 +7,16 @@ import (
 	"testing"
 
 	"github.com/goswale/swale/hal"
+	"github.com/goswale/swale/hal/browsertest"
 	"github.com/goswale/swale/hal/explorer"
 )
 
 // The page and the client must lead to the same place.
 func TestTemplatesExpandAsInGo(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	page, _ := site(t)
-	b.open(page)
-	b.until(`document.querySelector('h1') !== null`)
+	b.Go(page)
+	b.Until(`document.querySelector('h1') !== null`)
 	values := map[string]any{
 		"var": "value", "hello": "Hello World!", "half": "50%", "empty": "", "path": "/foo/bar", "x": "1024", "y": "768",
 		"list": []string{"red", "green", "blue & co"}, "base": "http://example.com/home/", "uni": "ü€𝄞!", "semi": ";", "dom": []string{"example", "com"},
@@ -45,24 +46,24 @@ func TestTemplatesExpandAsInGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := b.eval(`import('./template.js').then((m) => m.expand(` + string(quoted) + `, ` + string(data) + `))`); got != want {
+		if got := b.Eval(`import('./template.js').then((m) => m.expand(` + string(quoted) + `, ` + string(data) + `))`); got != want {
 			t.Errorf("%s: the page says %s, Go says %s", template, got, want)
 		}
 	}
 }
 
 func TestNumbersAreShownAsSent(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	page, _ := site(t)
-	b.open(page)
-	b.until(`document.querySelector('h1') !== null`)
+	b.Go(page)
+	b.Until(`document.querySelector('h1') !== null`)
 	const text = `{"big":12345678901234567890,"twice":1,"twice":2,"s":"\u003c\"","e":[],"o":{},"n":[1.50,-2e+9,null,true]}`
 	quoted, err := json.Marshal(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := "{\n  \"big\": 12345678901234567890,\n  \"twice\": 1,\n  \"twice\": 2,\n  \"s\": \"\\u003c\\\"\",\n  \"e\": [],\n  \"o\": {},\n  \"n\": [\n    1.50,\n    -2e+9,\n    null,\n    true\n  ]\n}"
-	if got := b.eval(`import('./json.js').then((m) => m.pretty(` + string(quoted) + `, () => null).textContent)`); got != want {
+	if got := b.Eval(`import('./json.js').then((m) => m.pretty(` + string(quoted) + `, () => null).textContent)`); got != want {
 		t.Errorf("got %s", got)
 	}
 }
@@ -70,7 +71,7 @@ func TestNumbersAreShownAsSent(t *testing.T) {
 // An API of the page's own origin is called by the browser, and writes by hand
 // are conditional.
 func TestOwnOriginAndWriting(t *testing.T) {
-	b := openBrowser(t)
+	b := browsertest.Open(t)
 	type note struct {
 		Links struct {
 			Self hal.Link `json:"self"`
@@ -99,21 +100,21 @@ func TestOwnOriginAndWriting(t *testing.T) {
 	}))
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	b.open(server.URL + "/explorer/")
-	b.until(`document.querySelector('h1')?.textContent === '/note'`)
+	b.Go(server.URL + "/explorer/")
+	b.Until(`document.querySelector('h1')?.textContent === '/note'`)
 	write := func(text string) {
 		t.Helper()
-		b.eval(`(() => { const f = document.querySelector('.write form'); f.querySelector('[name=body]').value = '{"text":"` + text + `"}'; f.requestSubmit(); })()`)
+		b.Eval(`(() => { const f = document.querySelector('.write form'); f.querySelector('[name=body]').value = '{"text":"` + text + `"}'; f.requestSubmit(); })()`)
 	}
 	write("two")
-	b.until(`document.querySelector('.status').innerText.startsWith('PUT') && document.querySelector('.state').innerText.includes('two')`)
-	b.eval(`document.querySelector('.write [name=if-match]').value = '"old"'`)
+	b.Until(`document.querySelector('.status').innerText.startsWith('PUT') && document.querySelector('.state').innerText.includes('two')`)
+	b.Eval(`document.querySelector('.write [name=if-match]').value = '"old"'`)
 	write("three")
-	b.until(`document.querySelector('.problem')?.innerText.includes('has changed since it was read')`)
+	b.Until(`document.querySelector('.problem')?.innerText.includes('has changed since it was read')`)
 	if current.Text != "two" {
 		t.Errorf("the note is %q: a write against an old version must not go through", current.Text)
 	}
-	for _, trouble := range b.troubles() {
+	for _, trouble := range b.Troubles() {
 		t.Errorf("%s", trouble)
 	}
 }

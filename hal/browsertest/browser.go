@@ -1,4 +1,15 @@
-package explorer_test
+// Package browsertest drives a Chromium in tests of pages, over its debugging
+// pipe: without a port, a WebSocket, or anything but the standard library.
+//
+//	b := browsertest.Open(t) // skips the test where there is no Chromium
+//	b.Go(server.URL)
+//	b.Until(`document.querySelector('h1')`)
+//	if trouble := b.Troubles(); len(trouble) > 0 { … }
+//
+// The environment names the program, SWALE_TEST_CHROMIUM, and a folder for
+// pictures, SWALE_TEST_SCREENSHOTS. With SWALE_TEST_REQUIRE_SERVERS=1 a test
+// that finds no Chromium fails instead of skipping.
+package browsertest
 
 import (
 	"bufio"
@@ -16,9 +27,9 @@ import (
 	"time"
 )
 
-// browser drives a Chromium over its debugging pipe, which needs no port and
-// no WebSocket.
-type browser struct {
+// Browser is a Chromium with one page. Its methods end the test when they
+// fail; they are called by the test's goroutine.
+type Browser struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	out     *os.File // to the browser
@@ -42,8 +53,9 @@ type message struct {
 	SessionID string `json:"sessionId,omitempty"`
 }
 
-// openBrowser starts a Chromium, or skips the test when there is none.
-func openBrowser(t *testing.T) *browser {
+// Open starts a Chromium, or skips the test when there is none. It is closed
+// when the test ends.
+func Open(t *testing.T) *Browser {
 	t.Helper()
 	path := os.Getenv("SWALE_TEST_CHROMIUM")
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -55,7 +67,7 @@ func openBrowser(t *testing.T) *browser {
 		if os.Getenv("SWALE_TEST_REQUIRE_SERVERS") == "1" {
 			t.Fatal("no Chromium found; SWALE_TEST_CHROMIUM names one")
 		}
-		t.Skip("no Chromium found, the explorer isn't tested in a browser: SWALE_TEST_CHROMIUM names one")
+		t.Skip("no Chromium found, the page isn't tested in a browser: SWALE_TEST_CHROMIUM names one")
 	}
 	theirIn, ourOut, err := os.Pipe()
 	if err != nil {
@@ -73,7 +85,7 @@ func openBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	_, _ = theirIn.Close(), theirOut.Close()
-	b := &browser{t: t, cmd: cmd, out: ourOut, waiting: map[int]chan message{}, done: make(chan struct{})}
+	b := &Browser{t: t, cmd: cmd, out: ourOut, waiting: map[int]chan message{}, done: make(chan struct{})}
 	go b.read(ourIn)
 	t.Cleanup(func() {
 		b.session = ""
@@ -94,17 +106,17 @@ func openBrowser(t *testing.T) *browser {
 		<-b.done
 	})
 	var made struct{ TargetID string }
-	b.must("Target.createTarget", map[string]any{"url": "about:blank"}, &made)
+	b.Must("Target.createTarget", map[string]any{"url": "about:blank"}, &made)
 	var attached struct{ SessionID string }
-	b.must("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &attached)
+	b.Must("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &attached)
 	b.session = attached.SessionID
 	for _, domain := range []string{"Runtime", "Log", "Page", "Audits"} {
-		b.must(domain+".enable", nil, nil)
+		b.Must(domain+".enable", nil, nil)
 	}
 	return b
 }
 
-func (b *browser) read(in *os.File) {
+func (b *Browser) read(in *os.File) {
 	defer close(b.done)
 	r := bufio.NewReader(in)
 	for {
@@ -144,7 +156,9 @@ func (b *browser) read(in *os.File) {
 	b.waiting = map[int]chan message{}
 }
 
-func (b *browser) send(method string, params any) (json.RawMessage, error) {
+var errGone = errors.New("the browser is gone")
+
+func (b *Browser) send(method string, params any) (json.RawMessage, error) {
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return nil, err
@@ -170,7 +184,7 @@ func (b *browser) send(method string, params any) (json.RawMessage, error) {
 	select {
 	case m, ok := <-c:
 		if !ok {
-			return nil, errors.New("the browser is gone")
+			return nil, errGone
 		}
 		if m.Error != nil {
 			return nil, errors.New(m.Error.Message)
@@ -181,7 +195,9 @@ func (b *browser) send(method string, params any) (json.RawMessage, error) {
 	}
 }
 
-func (b *browser) must(method string, params, result any) {
+// Must calls a method of the DevTools protocol and decodes its result, which
+// may be nil.
+func (b *Browser) Must(method string, params, result any) {
 	b.t.Helper()
 	raw, err := b.send(method, params)
 	if err != nil {
@@ -194,9 +210,23 @@ func (b *browser) must(method string, params, result any) {
 	}
 }
 
-// eval runs an expression in the page and waits for its promise.
-func (b *browser) eval(expression string) string {
+// Eval runs an expression in the page, waits for its promise and returns the
+// value as text. An expression that leaves the page does so in a timer, or it
+// has no value.
+func (b *Browser) Eval(expression string) string {
 	b.t.Helper()
+	value, err := b.evaluate(expression)
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+func (b *Browser) evaluate(expression string) (string, error) {
+	raw, err := b.send("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true})
+	if err != nil {
+		return "", err
+	}
 	var out struct {
 		Result           struct{ Value any }
 		ExceptionDetails *struct {
@@ -204,52 +234,70 @@ func (b *browser) eval(expression string) string {
 			Exception struct{ Description string }
 		}
 	}
-	b.must("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}, &out)
-	if out.ExceptionDetails != nil {
-		b.t.Fatalf("%s: %s %s", expression, out.ExceptionDetails.Text, out.ExceptionDetails.Exception.Description)
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return "", err
 	}
-	return fmt.Sprint(out.Result.Value)
+	if out.ExceptionDetails != nil {
+		return "", fmt.Errorf("%s %s", out.ExceptionDetails.Text, out.ExceptionDetails.Exception.Description)
+	}
+	return fmt.Sprint(out.Result.Value), nil
 }
 
-// until waits in the page for an expression to become true.
-func (b *browser) until(expression string) {
+// patience is how long Until waits.
+const patience = 20 * time.Second
+
+// Until waits for an expression to become true, on this page or on one that
+// the browser goes to meanwhile.
+func (b *Browser) Until(expression string) {
 	b.t.Helper()
-	got := b.eval(`new Promise((done) => {
+	look := `new Promise((done) => {
 		const began = performance.now();
 		const look = () => { let ok = false; try { ok = ` + expression + `; } catch {}
-			if (ok) done('yes'); else if (performance.now() - began > 20000) done('no: ' + document.body.innerText); else setTimeout(look, 15); };
-		look(); })`)
-	if got != "yes" {
-		b.t.Fatalf("%s never came true: %s", expression, got)
+			if (ok) done('yes'); else if (performance.now() - began > 2000) done('no: ' + document.body?.innerText); else setTimeout(look, 15); };
+		look(); })`
+	var got string
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if got, err = b.evaluate(look); err == nil && got == "yes" {
+			return
+		}
+		if errors.Is(err, errGone) {
+			break
+		}
+		if err != nil { // the page was left while it was looked at
+			<-time.After(15 * time.Millisecond)
+		}
 	}
+	b.t.Fatalf("%s never came true: %s, %v", expression, got, err)
 }
 
-func (b *browser) open(url string) {
+// Go goes to a URL. It doesn't wait for the page.
+func (b *Browser) Go(url string) {
 	b.t.Helper()
-	b.must("Page.navigate", map[string]any{"url": url}, nil)
+	b.Must("Page.navigate", map[string]any{"url": url}, nil)
 }
 
-// press sends a key as the keyboard does.
-func (b *browser) press(key string, code int, text string) {
+// Press sends a key as the keyboard does.
+func (b *Browser) Press(key string, code int, text string) {
 	b.t.Helper()
 	for _, kind := range []string{"keyDown", "keyUp"} {
 		p := map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
 		if kind == "keyDown" && text != "" {
 			p["text"] = text
 		}
-		b.must("Input.dispatchKeyEvent", p, nil)
+		b.Must("Input.dispatchKeyEvent", p, nil)
 	}
 }
 
-// screenshot keeps a picture in the folder SWALE_TEST_SCREENSHOTS, if set.
-func (b *browser) screenshot(name string) {
+// Screenshot keeps a picture in the folder SWALE_TEST_SCREENSHOTS, if set.
+func (b *Browser) Screenshot(name string) {
 	b.t.Helper()
 	folder := os.Getenv("SWALE_TEST_SCREENSHOTS")
 	if folder == "" {
 		return
 	}
 	var shot struct{ Data string }
-	b.must("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+	b.Must("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
 	data, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err != nil {
 		b.t.Fatal(err)
@@ -259,7 +307,9 @@ func (b *browser) screenshot(name string) {
 	}
 }
 
-func (b *browser) troubles() []string {
+// Troubles returns the exceptions, console errors and violations of the
+// Content-Security-Policy so far.
+func (b *Browser) Troubles() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string(nil), b.trouble...)
