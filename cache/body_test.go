@@ -368,7 +368,15 @@ func TestDecodeOnceAndLoadTyped(t *testing.T) {
 		c := New(newOrigin(doc.handle), nil)
 		h := http.Header{"Accept": {"x"}}
 		type key struct{}
-		load := func() (any, bool) { return c.LoadTyped(t.Context(), testURL, h, key{}) }
+		load := func() (any, bool) {
+			v, ok := c.LoadTyped(t.Context(), testURL, h, key{})
+			var all any
+			c.LoadTypedAll(t.Context(), h, key{}, 2, func(i int) string { return []string{testURL, ""}[i] }, func(_ int, v any) { all = v })
+			if all != v {
+				t.Errorf("of many %v is loaded, alone %v", all, v)
+			}
+			return v, ok
+		}
 		get(t, c, testURL, "Accept", "x")
 		if _, ok := load(); ok {
 			t.Error("nothing was decoded yet")

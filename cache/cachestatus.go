@@ -3,7 +3,6 @@ package cache
 import (
 	"net/http"
 	"strconv"
-	"time"
 )
 
 // The texts of Cache-Status (RFC 9211). Our member is the last of the list:
@@ -13,11 +12,7 @@ const cacheName = "Swale"
 // appendTo tells of an answer without asking.
 func (v verdict) appendTo(buf []byte) []byte {
 	buf = append(buf, cacheName+"; hit; ttl="...)
-	ttl := v.ttl / int64(time.Second)
-	if v.ttl < 0 {
-		ttl = -((-v.ttl + int64(time.Second) - 1) / int64(time.Second))
-	}
-	buf = strconv.AppendInt(buf, ttl, 10)
+	buf = strconv.AppendInt(buf, v.seconds(), 10)
 	if v.detail != "fresh" {
 		buf = append(buf, "; detail="...)
 		buf = append(buf, v.detail...)

@@ -25,7 +25,7 @@ type entry struct {
 	validated int64  // when it was filled or last validated
 
 	hash   uint64
-	next   *entry // in its bucket; guarded by the store's shard
+	next   link   // in its bucket; changed under the lock of the store's shard
 	qprev  *entry // in its eviction queue; guarded by the queue
 	qnext  *entry
 	visits atomic.Uint32
@@ -33,6 +33,8 @@ type entry struct {
 	keyLen uint16
 	marks  uint16 // see mark
 	queue  uint8  // which eviction queue it is in; guarded by the queue
+
+	decoded int32 // bytes that decoded values count for; guarded by the queue
 }
 
 // rare is what few entries have.
@@ -226,7 +228,7 @@ func (e *entry) hasValidator() bool {
 // cost is what the entry occupies in memory, its share of the tables
 // included.
 func (e *entry) cost() int64 {
-	n := sizeClass(len(e.blob)) + 128 + 48 + 32
+	n := sizeClass(len(e.blob)) + 128 + 48 + 32 + int(e.decoded)
 	if e.is(markOwnsShape) {
 		n += e.shape.size
 	}
@@ -260,9 +262,22 @@ func (e *entry) value(typ any) (any, bool) {
 	return nil, false
 }
 
+// inherit takes over the values that were decoded from another entry with the
+// same body. It is for an entry that nobody else knows yet.
+func (e *entry) inherit(old *entry) {
+	e.typed.Store(old.typed.Load())
+	for v := e.typed.Load(); v != nil; v = v.next {
+		e.decoded += e.valueCost()
+	}
+}
+
+// valueCost is what a decoded value counts for. How large it is can't be told;
+// it holds about what the body says.
+func (e *entry) valueCost() int32 { return int32(min(len(e.body()), 1<<28) + 64) }
+
 // setValue keeps a decoded value, unless somebody was faster: then that one
 // is returned, so that everybody shares one.
-func (e *entry) setValue(typ, value any) any {
+func (s *store) setValue(e *entry, typ, value any) any {
 	for {
 		head := e.typed.Load()
 		for v := head; v != nil; v = v.next {
@@ -271,6 +286,7 @@ func (e *entry) setValue(typ, value any) any {
 			}
 		}
 		if e.typed.CompareAndSwap(head, &typedValue{typ, value, head}) {
+			s.expel(s.queue.grow(e, e.valueCost()))
 			return value
 		}
 	}

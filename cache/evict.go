@@ -61,6 +61,31 @@ func (q *evictor) insert(e *entry, gone []*entry) (victims []*entry) {
 	} else {
 		q.small.push(e, queueSmall)
 	}
+	return q.shrink()
+}
+
+// grow counts n more bytes for e, wherever it is, and returns the victims.
+func (q *evictor) grow(e *entry, n int32) (victims []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch e.queue {
+	case queueSmall:
+		q.small.bytes += int64(n)
+	case queueMain:
+		q.main.bytes += int64(n)
+	case queueGone:
+		return nil
+	default: // on its way in
+		e.decoded += n
+		return nil
+	}
+	e.decoded += n
+	q.bytes += int64(n)
+	return q.shrink()
+}
+
+// shrink makes room until the bound holds.
+func (q *evictor) shrink() (victims []*entry) {
 	for q.bytes > q.max {
 		if o := q.evict(); o != nil {
 			victims = append(victims, o)

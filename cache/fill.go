@@ -228,6 +228,9 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	// never had to hear of.
 	if s := e.shape.scopes; len(s) > 0 && (f.asked || !kept || t.ledger.sabotage.kept) && e.shape.status < 500 {
 		since, ok := s.liveSince(f.stamp, t.nowNano())
+		// What was named before notices were missed may be what a replica still
+		// shows, and long since over.
+		named = named && n.gen > s.reset()
 		if ok && (lag == 0 || t.ledger.sabotage.lags || since <= settled || named) {
 			e.marks |= markVouchable
 		}
@@ -288,7 +291,7 @@ func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 		shared = old.rare.body
 	}
 	e = f.entry(a, old.body(), shared, true)
-	e.typed.Store(old.typed.Load())
+	e.inherit(old)
 	if contradicts {
 		e.marks &^= markVouchable
 	}

@@ -118,7 +118,7 @@ func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
 			return nil
 		}
 	}
-	resp := t.serve(a.req, e, t.nowNano(), v.appendTo(nil))
+	resp := t.serveNow(a.req, e, v.appendTo(nil))
 	t.count(e, v)
 	if v.refresh {
 		t.refresh(a, e)
@@ -204,7 +204,7 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 	if fl.resp == nil {
 		fl.leave()
 		m.stored = true
-		return t.fit(a, fl.entry, t.serve(a.req, fl.entry, t.nowNano(), m.appendTo(nil)), span{}, rangeIgnore), nil
+		return t.fit(a, fl.entry, t.serveNow(a.req, fl.entry, m.appendTo(nil)), span{}, rangeIgnore), nil
 	}
 	m.stored = fl.spool != nil
 	resp := *fl.resp
@@ -266,7 +266,7 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 	t.store.shard(a.hash).counts.collapsed.Add(1)
 	got.visit()
 	m := missStatus{fwd: v.fwd, status: fl.status, collapsed: true, detail: v.detail}
-	resp = t.serve(a.req, got, t.nowNano(), m.appendTo(nil))
+	resp = t.serveNow(a.req, got, m.appendTo(nil))
 	return t.fit(a, got, resp, span{}, rangeIgnore), false, nil
 }
 

@@ -8,11 +8,15 @@ import (
 	"testing"
 )
 
-func hitFixture(b *testing.B) (*Transport, *http.Request) {
+func hitFixture(b *testing.B, more ...string) (*Transport, *http.Request) {
 	b.Helper()
 	body := `{"name":"` + strings.Repeat("x", 1012) + `"}`
 	c := New(newOrigin(func(*http.Request) *http.Response {
-		return reply(200, body, "Cache-Control", "max-age=3600", "Content-Type", "application/json", "ETag", `"v1"`)
+		resp := reply(200, body, "Cache-Control", "max-age=3600", "Content-Type", "application/json", "ETag", `"v1"`)
+		for i := 0; i < len(more); i += 2 {
+			resp.Header.Set(more[i], more[i+1])
+		}
+		return resp
 	}), nil)
 	req := newRequest(b, http.MethodGet, testURL, "Accept", "application/json")
 	if f := fetch(c, req); f.err != nil {
@@ -23,6 +27,19 @@ func hitFixture(b *testing.B) (*Transport, *http.Request) {
 
 func BenchmarkHit(b *testing.B) {
 	c, req := hitFixture(b)
+	benchmarkHit(b, c, req)
+}
+
+// BenchmarkHitManyFields is a hit on what a service behind a proxy answers.
+func BenchmarkHitManyFields(b *testing.B) {
+	c, req := hitFixture(b, "Vary", "Accept", "Last-Modified", "Sun, 22 Nov 2026 07:00:00 GMT",
+		"X-Request-Id", "0af7651916cd43dd8448eb211c80319c", "Server", "nginx", "X-Content-Type-Options", "nosniff",
+		"Strict-Transport-Security", "max-age=31536000", "Link", "</restaurants>; rel=collection")
+	benchmarkHit(b, c, req)
+}
+
+func benchmarkHit(b *testing.B, c *Transport, req *http.Request) {
+	b.Helper()
 	buf := make([]byte, 2048)
 	b.ReportAllocs()
 	for b.Loop() {

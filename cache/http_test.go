@@ -228,6 +228,36 @@ func TestResponseBelongsToWhoeverGotIt(t *testing.T) {
 	}
 }
 
+// A transport that a program wrote may leave Response.Status empty.
+func TestStatusWithoutItsTextIsKept(t *testing.T) {
+	c := New(newOrigin(func(req *http.Request) *http.Response {
+		status := http.StatusOK
+		if req.URL.Path == "/gone" {
+			status = http.StatusNotFound
+		}
+		return &http.Response{
+			StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{"Cache-Control": {"max-age=60"}}, Body: http.NoBody,
+		}
+	}), nil)
+	for range 2 {
+		for path, want := range map[string]int{"/there": http.StatusOK, "/gone": http.StatusNotFound} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://owner.example"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := c.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s is stored with the status of another response: %d, want %d", path, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
 func TestPartitionSeparates(t *testing.T) {
 	o := newOrigin(func(req *http.Request) *http.Response {
 		return reply(200, req.Header.Get("Tenant"), "Cache-Control", "max-age=5")

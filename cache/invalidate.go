@@ -170,7 +170,7 @@ func (t *Transport) groupsOf(key string) (groups []uint64) {
 	sh := t.store.shard(hash)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	for e := sh.bucket(hash); e != nil; e = e.next {
+	for e := sh.bucket(hash); e != nil; e = e.next.Load() {
 		if e.hash == hash && e.key() == key {
 			for _, g := range e.groups() {
 				groups = append(groups, g.hash)

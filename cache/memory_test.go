@@ -111,3 +111,58 @@ func TestBoundHoldsForHeadersThatNeverRepeat(t *testing.T) {
 		t.Error("nothing is kept")
 	}
 }
+
+// What is decoded from an entry counts, goes with it, and stays counted when a
+// 304 makes a new entry of the same body.
+func TestDecodedValuesCount(t *testing.T) {
+	const size = 10_000
+	body := strings.Repeat("x", size)
+	o := newOrigin(func(req *http.Request) *http.Response {
+		if req.Header.Get("If-None-Match") != "" {
+			return reply(304, "", "ETag", `"v1"`, "Cache-Control", "max-age=3600")
+		}
+		return reply(200, body, "ETag", `"v1"`, "Cache-Control", "max-age=3600")
+	})
+	c := New(o, &Options{MaxBytes: 1 << 20})
+	type typ struct{ n int }
+	decode := func(url string, n int) {
+		t.Helper()
+		resp, err := c.RoundTrip(newRequest(t, http.MethodGet, url))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		_, err = resp.Body.(interface {
+			DecodeOnce(typ any, decode func(body []byte) (any, error)) (any, error)
+		}).DecodeOnce(typ{n}, func(body []byte) (any, error) { return string(body), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	get(t, c, testURL)
+	plain := c.Stats().Bytes
+	for n := range 3 {
+		decode(testURL, n)
+		decode(testURL, n)
+	}
+	decoded := c.Stats().Bytes
+	if grown := decoded - plain; grown < 3*size || grown > 4*size {
+		t.Errorf("three decoded values of %d bytes count for %d", size, grown)
+	}
+	c.Invalidate(testURL)
+	get(t, c, testURL)
+	if now := c.Stats().Bytes; now < decoded-size || now > decoded+size {
+		t.Errorf("after a 304 %d bytes are counted, before it %d", now, decoded)
+	}
+	for i := range 200 {
+		url := fmt.Sprintf("https://api.example/%d", i)
+		get(t, c, url)
+		decode(url, 0)
+		if n := c.Stats().Bytes; n > 1<<20 {
+			t.Fatalf("G7: %d bytes are held, the bound is %d", n, 1<<20)
+		}
+	}
+	if n := c.Stats().Entries; n > (1<<20)/(2*size) {
+		t.Errorf("%d entries are held, each with a decoded value, in %d bytes", n, 1<<20)
+	}
+}

@@ -9,10 +9,11 @@ import (
 
 // Options configures a [Transport]. The zero value, and nil, are useful.
 type Options struct {
-	// MaxBytes bounds the memory that stored entries use: bodies, headers and
-	// bookkeeping. Bodies on their way in, up to MaxEntryBytes for each
-	// question under way, and decoded values, one for each entry and type,
-	// come on top. Default 128 MiB.
+	// MaxBytes bounds the memory that stored entries use: bodies, headers,
+	// bookkeeping, and values decoded from bodies. How large such a value is
+	// can't be told: each counts for as much as its body. Bodies on their way
+	// in, up to MaxEntryBytes for each question under way, come on top.
+	// Default 128 MiB.
 	MaxBytes int64
 
 	// MaxEntryBytes bounds one stored body. A longer body streams to its

@@ -17,9 +17,17 @@ type served struct {
 	vals [8]string
 }
 
+// seconds returns the age in the words of RFC 9111 section 4.2.3.
+func (e *entry) seconds(now int64) int64 { return max(now-e.birth, 0) / int64(time.Second) }
+
+// serveNow is serve with an age and a status of this moment.
+func (t *Transport) serveNow(req *http.Request, e *entry, status []byte) *http.Response {
+	return t.serve(req, e, strconv.FormatInt(e.seconds(t.nowNano()), 10), string(status))
+}
+
 // serve makes a response of an entry. Nothing in it is shared with the entry
 // but strings, so whoever gets it may change it.
-func (t *Transport) serve(req *http.Request, e *entry, now int64, status []byte) *http.Response {
+func (t *Transport) serve(req *http.Request, e *entry, age, status string) *http.Response {
 	sh := e.shape
 	out := &served{}
 	vals := out.vals[:0]
@@ -41,22 +49,16 @@ func (t *Transport) serve(req *http.Request, e *entry, now int64, status []byte)
 		}
 		h[name] = vals[first:len(vals):len(vals)]
 	}
-	age := max(now-e.birth, 0) / int64(time.Second)
-	var buf [128]byte
-	both := strconv.AppendInt(buf[:0], age, 10)
-	ageLen := len(both)
-	both = append(both, status...)
-	text := string(both)
 	k := len(vals)
-	vals = append(vals, text[:ageLen], text[ageLen:])
+	vals = append(vals, age, status)
 	h["Age"] = vals[k : k+1 : k+1]
 	if sh.chained {
-		h["Cache-Status"] = append(h["Cache-Status"], text[ageLen:])
+		h["Cache-Status"] = append(h["Cache-Status"], status)
 	} else {
 		h["Cache-Status"] = vals[k+1 : k+2 : k+2]
 	}
 
-	out.body.entry = e
+	out.body.store, out.body.entry = t.store, e
 	out.body.rest = e.body()
 	r := &out.resp
 	r.Status, r.StatusCode = sh.statusLine, sh.status
@@ -71,6 +73,7 @@ func (t *Transport) serve(req *http.Request, e *entry, now int64, status []byte)
 
 // storedBody reads the body of an entry.
 type storedBody struct {
+	store  *store
 	entry  *entry // nil for a part of a body
 	rest   string
 	closed atomic.Bool
@@ -121,5 +124,5 @@ func (b *storedBody) DecodeOnce(typ any, decode func(body []byte) (any, error)) 
 	if err != nil {
 		return nil, err
 	}
-	return b.entry.setValue(typ, v), nil
+	return b.store.setValue(b.entry, typ, v), nil
 }

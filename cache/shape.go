@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,6 +118,8 @@ func storedLines(h http.Header, drop []string) []shapeField {
 // storedLines; p is what they say.
 func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeField, p policy) *shape {
 	var key []byte
+	key = strconv.AppendInt(key, int64(resp.StatusCode), 10) // transports of programs may leave Status empty
+	key = append(key, 0)
 	key = append(key, resp.Status...)
 	key = append(key, 0)
 	key = append(key, resp.Proto...)

@@ -95,6 +95,24 @@ func TestFoundNamedBeforeAPrefixWasInvalidated(t *testing.T) { // G4
 	})
 }
 
+// The version that a notice named counted as the latest one although notices had
+// been missed since.
+func TestFoundNamedBeforeNoticesWereMissed(t *testing.T) { // G4
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 3, fields: []string{"Cache-Control", `max-age=0, resn="restaurants", resn-lag=6`}}
+		c := New(newOrigin(doc.handle), nil)
+		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+		time.Sleep(time.Minute)
+		c.Apply(Change{URL: testURL, ETag: `"v3"`})
+		time.Sleep(time.Minute)
+		c.Scope("restaurants").Reset() // the notice of version 4 was missed
+		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL) // a replica that hasn't seen version 4
+		doc.set(4)
+		get(t, c, testURL).expect(t, "version 4", false, "G4: asked within resn-lag of a reset, and what was named before it may be over")
+	})
+}
+
 // A question was sent twice if it became known in between by what its URI
 // varies.
 func TestFoundSecondQuestionOnceVaryIsKnown(t *testing.T) { // G5

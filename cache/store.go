@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -22,14 +23,21 @@ type store struct {
 
 // storeShard is a chained hash table: a bucket holds one pointer, an entry
 // its successor, which is a third of what a Go map would take.
+//
+// Whoever changes it holds mu. A lookup holds nothing: it may miss an entry
+// while the table grows or a variant is replaced, and then somebody who holds
+// mu looks again.
 type storeShard struct {
 	mu      sync.RWMutex
-	buckets []*entry
+	buckets atomic.Pointer[[]link]
 	count   int
 	flights map[string][]*flight // those that can be joined, by key
 	counts  counters
 	_       [64]byte // keep neighbours' counters off the line
 }
+
+// link leads to the next entry of a chain.
+type link = atomic.Pointer[entry]
 
 func newStore(l *ledger, maxBytes int64) *store {
 	s := &store{seed: maphash.MakeSeed(), ledger: l}
@@ -40,12 +48,9 @@ func newStore(l *ledger, maxBytes int64) *store {
 func (s *store) shard(hash uint64) *storeShard { return &s.shards[hash>>58] }
 
 // lookup returns the newest entry of a key that may answer a request with
-// that header.
+// that header. It takes no lock; nil means that find has to look.
 func (s *store) lookup(hash uint64, key []byte, header map[string][]string) *entry {
-	sh := s.shard(hash)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	for e := sh.bucket(hash); e != nil; e = e.next {
+	for e := s.shard(hash).bucket(hash); e != nil; e = e.next.Load() {
 		if e.hash == hash && e.key() == string(key) && e.matches(header) {
 			return e
 		}
@@ -56,7 +61,7 @@ func (s *store) lookup(hash uint64, key []byte, header map[string][]string) *ent
 // find is lookup for a caller that holds the lock and wants to know too
 // whether there are other variants: any is the newest of them all.
 func (sh *storeShard) find(hash uint64, key string, header map[string][]string) (match, any *entry) {
-	for e := sh.bucket(hash); e != nil; e = e.next {
+	for e := sh.bucket(hash); e != nil; e = e.next.Load() {
 		if e.hash != hash || e.key() != key {
 			continue
 		}
@@ -70,11 +75,21 @@ func (sh *storeShard) find(hash uint64, key string, header map[string][]string) 
 	return nil, any
 }
 
-func (sh *storeShard) bucket(hash uint64) *entry {
-	if len(sh.buckets) == 0 {
+// head returns the bucket of a hash, nil in an empty table.
+func (sh *storeShard) head(hash uint64) *link {
+	b := sh.buckets.Load()
+	if b == nil {
 		return nil
 	}
-	return sh.buckets[hash&uint64(len(sh.buckets)-1)]
+	return &(*b)[hash&uint64(len(*b)-1)]
+}
+
+func (sh *storeShard) bucket(hash uint64) *entry {
+	b := sh.head(hash)
+	if b == nil {
+		return nil
+	}
+	return b.Load()
 }
 
 // insert stores e in the place of the variant it replaces. It reports false
@@ -84,7 +99,7 @@ func (s *store) insert(e *entry) bool {
 	var gone []*entry
 	sh.mu.Lock()
 	variants := 0
-	for o := sh.bucket(e.hash); o != nil; o = o.next {
+	for o := sh.bucket(e.hash); o != nil; o = o.next.Load() {
 		if o.hash != e.hash || o.key() != e.key() {
 			continue
 		}
@@ -108,13 +123,18 @@ func (s *store) insert(e *entry) bool {
 	for _, o := range gone {
 		s.drop(o)
 	}
+	s.expel(victims)
+	return true
+}
+
+// expel takes out what the bound on memory demands.
+func (s *store) expel(victims []*entry) {
 	for _, o := range victims {
 		if s.unlink(o) {
-			sh.counts.evictions.Add(1)
+			s.shard(o.hash).counts.evictions.Add(1)
 			s.drop(o)
 		}
 	}
-	return true
 }
 
 // remove takes e out if it is still there.
@@ -138,9 +158,11 @@ func (s *store) each(f func(*entry)) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.RLock()
-		for _, e := range sh.buckets {
-			for ; e != nil; e = e.next {
-				f(e)
+		if b := sh.buckets.Load(); b != nil {
+			for j := range *b {
+				for e := (*b)[j].Load(); e != nil; e = e.next.Load() {
+					f(e)
+				}
 			}
 		}
 		sh.mu.RUnlock()
@@ -154,41 +176,52 @@ func (s *store) unlink(e *entry) bool {
 	return sh.unlink(e)
 }
 
+// unlink leaves e's own link alone: a lookup may be standing on it.
 func (sh *storeShard) unlink(e *entry) bool {
-	if len(sh.buckets) == 0 {
-		return false
-	}
-	for p := &sh.buckets[e.hash&uint64(len(sh.buckets)-1)]; *p != nil; p = &(*p).next {
-		if *p == e {
-			*p = e.next
+	for p := sh.head(e.hash); p != nil; {
+		o := p.Load()
+		if o == nil {
+			return false
+		}
+		if o == e {
+			p.Store(e.next.Load())
 			sh.count--
 			return true
 		}
+		p = &o.next
 	}
 	return false
 }
 
 // link puts e in front: the newest variant is found first.
 func (sh *storeShard) link(e *entry) {
-	if sh.count >= len(sh.buckets) {
-		old := sh.buckets
-		sh.buckets = make([]*entry, max(8, 2*len(old)))
-		for _, o := range old {
-			// Keep the order within a chain.
-			var chain []*entry
-			for ; o != nil; o = o.next {
-				chain = append(chain, o)
-			}
-			for _, o := range slices.Backward(chain) {
-				sh.push(o)
-			}
-		}
+	if old := sh.buckets.Load(); old == nil || sh.count >= len(*old) {
+		sh.grow(old)
 	}
 	sh.push(e)
 	sh.count++
 }
 
+// grow doubles the table and keeps the order within a chain.
+func (sh *storeShard) grow(old *[]link) {
+	if old == nil {
+		old = new([]link)
+	}
+	buckets := make([]link, max(8, 2*len(*old)))
+	sh.buckets.Store(&buckets)
+	for i := range *old {
+		var chain []*entry
+		for o := (*old)[i].Load(); o != nil; o = o.next.Load() {
+			chain = append(chain, o)
+		}
+		for _, o := range slices.Backward(chain) {
+			sh.push(o)
+		}
+	}
+}
+
 func (sh *storeShard) push(e *entry) {
-	b := &sh.buckets[e.hash&uint64(len(sh.buckets)-1)]
-	e.next, *b = *b, e
+	b := sh.head(e.hash)
+	e.next.Store(b.Load())
+	b.Store(e)
 }

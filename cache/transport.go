@@ -29,6 +29,7 @@ type Transport struct {
 	scopes  scopes
 	shapes  shapes
 	solo    soloTable
+	sayings sayings
 	flying  flying
 	notices atomic.Uint64
 
@@ -103,8 +104,8 @@ func (t *Transport) hit(req *http.Request) *http.Response {
 		return nil
 	}
 	t.count(e, v)
-	var status [96]byte
-	return t.serve(req, e, now, v.appendTo(status[:0]))
+	said := t.sayings.of(e.seconds(now), v)
+	return t.serve(req, e, said.text[:said.cut], said.text[said.cut:])
 }
 
 // Scope returns the scope of that name. Nobody vouches for it at first.

@@ -15,6 +15,24 @@ import (
 //
 // It reports false whenever a request is needed, for whatever reason.
 func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Header, typ any) (value any, ok bool) {
+	return t.loadTyped(ctx, href, header, typ, t.nowNano())
+}
+
+// LoadTypedAll is LoadTyped for n hrefs, at one reading of the clock: href
+// returns the i-th, which is passed over if it is empty, and found is called
+// with what was found.
+func (t *Transport) LoadTypedAll(ctx context.Context, header http.Header, typ any, n int, href func(i int) string, found func(i int, value any)) {
+	now := t.nowNano()
+	for i := range n {
+		if h := href(i); h != "" {
+			if v, ok := t.loadTyped(ctx, h, header, typ, now); ok {
+				found(i, v)
+			}
+		}
+	}
+}
+
+func (t *Transport) loadTyped(ctx context.Context, href string, header http.Header, typ any, now int64) (value any, ok bool) {
 	if special(header) || strings.IndexByte(href, 0) >= 0 {
 		return nil, false
 	}
@@ -50,7 +68,7 @@ func (t *Transport) LoadTyped(ctx context.Context, href string, header http.Head
 	if value, ok = e.value(typ); !ok {
 		return nil, false
 	}
-	v := t.judge(e, nil, t.nowNano())
+	v := t.judge(e, nil, now)
 	if (!v.reuse || v.refresh) && !t.ledger.sabotage.typed {
 		return nil, false
 	}
