@@ -12,6 +12,9 @@
 //		}, bustest.Features{Requests: true})
 //	}
 //
+// Run it a second time with opts.Binary set, for the events that travel as headers.
+// [Features] says what the broker can; checks of what it can't are skipped aloud.
+//
 // Each call of open makes another connection to the same broker, as another
 // process would. The suite uses topics of its own, whose names it never uses
 // again, and shuts the buses down. A check that fails says which rule it is that

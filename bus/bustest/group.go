@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/driver"
 )
 
 var errOnPurpose = errors.New("on purpose")
@@ -20,6 +21,33 @@ func numbered(n int, keys int) []bus.Event {
 		batch[i] = bus.Event{ID: strconv.Itoa(i), Type: "t", Subject: "key" + strconv.Itoa(i%keys)}
 	}
 	return batch
+}
+
+// join has c collect a group's events, and reports false for a driver that has
+// no groups.
+func (s *suite) join(t *testing.T, b *bus.Bus, topic, group string, c *events, opts *bus.GroupOptions) bool {
+	t.Helper()
+	if s.f.NoGroups {
+		return false
+	}
+	_, err := b.Group(s.ctx(t), topic, group, c.handle, opts)
+	must(t, err, "Group")
+	return true
+}
+
+// testNoGroups is for drivers that say so: whoever asks for a group is told at
+// once instead of waiting for events that can't come.
+func testNoGroups(t *testing.T, s *suite) {
+	b, topic := s.bus(t), name("none")
+	if _, err := b.Group(s.ctx(t), topic, "g", new(events).handle, nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Group of a driver without groups must be errors.ErrUnsupported, got %v", err)
+	}
+	if _, err := b.Backlog(s.ctx(t), topic, "g"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Backlog of a driver without groups must be errors.ErrUnsupported, got %v", err)
+	}
+	if level := b.Durability().Level; level != driver.Fleeting {
+		t.Errorf("the durability without groups is %q; want %q", level, driver.Fleeting)
+	}
 }
 
 func testGroupOnce(t *testing.T, s *suite) {

@@ -22,6 +22,11 @@ type Features struct {
 	Streams bool
 	// CancelsServer says that a server sees its caller's cancel.
 	CancelsServer bool
+	// DeletesGroups says that the driver implements driver.GroupDeleter.
+	DeletesGroups bool
+	// NoGroups says that nothing is kept for groups, so that they answer
+	// errors.ErrUnsupported; the level of durability is driver.Fleeting then.
+	NoGroups bool
 	// Inject publishes a body past the bus, as a foreign program would; nil leaves
 	// out the checks of garbage.
 	Inject func(t *testing.T, topic string, body []byte)
@@ -48,19 +53,22 @@ func Run(t *testing.T, open Open, f Features) {
 		{"BroadcastFromNowOn", testBroadcastFromNowOn, true},
 		{"BroadcastPanic", testBroadcastPanic, true},
 		{"TopicsApart", testTopicsApart, true},
-		{"GroupOnce", testGroupOnce, true},
-		{"GroupDurable", testGroupDurable, true},
-		{"GroupsApart", testGroupsApart, true},
-		{"OrderPerKey", testOrderPerKey, true},
-		{"KeysInParallel", testKeysInParallel, true},
-		{"Failover", testFailover, true},
-		{"MaxInFlight", testMaxInFlight, true},
-		{"Retry", testRetry, true},
-		{"AckWaitExtended", testAckWaitExtended, true},
-		{"DeadLetter", testDeadLetter, true},
-		{"Redrive", testRedrive, true},
-		{"Backlog", testBacklog, true},
-		{"CloseDrains", testCloseDrains, true},
+		{"ClockSetBack", testClockSetBack, true},
+		{"GroupOnce", testGroupOnce, !f.NoGroups},
+		{"GroupDurable", testGroupDurable, !f.NoGroups},
+		{"GroupsApart", testGroupsApart, !f.NoGroups},
+		{"OrderPerKey", testOrderPerKey, !f.NoGroups},
+		{"KeysInParallel", testKeysInParallel, !f.NoGroups},
+		{"Failover", testFailover, !f.NoGroups},
+		{"MaxInFlight", testMaxInFlight, !f.NoGroups},
+		{"Retry", testRetry, !f.NoGroups},
+		{"AckWaitExtended", testAckWaitExtended, !f.NoGroups},
+		{"DeadLetter", testDeadLetter, !f.NoGroups},
+		{"Redrive", testRedrive, !f.NoGroups},
+		{"NoGroups", testNoGroups, f.NoGroups},
+		{"Backlog", testBacklog, !f.NoGroups},
+		{"DeleteGroup", testDeleteGroup, f.DeletesGroups},
+		{"CloseDrains", testCloseDrains, !f.NoGroups},
 		{"Shutdown", testShutdown, true},
 		{"Oversized", testOversized, true},
 		{"Garbage", testGarbage, f.Inject != nil},

@@ -7,8 +7,11 @@ type Level int
 
 // The levels, from weakest to strongest.
 const (
+	// Fleeting: kept nowhere, on its way to whoever listens now. It is gone with a
+	// connection that breaks, and nobody gets it later.
+	Fleeting Level = iota - 1
 	// Process: in the memory of the publishing process; gone when it ends.
-	Process Level = iota
+	Process
 	// Memory: in a broker's memory; gone when that broker ends.
 	Memory
 	// Disk: written to the broker's disk but not fsynced; survives the end of the
@@ -21,6 +24,8 @@ const (
 // String returns the level's name.
 func (l Level) String() string {
 	switch l {
+	case Fleeting:
+		return "kept nowhere"
 	case Process:
 		return "process memory"
 	case Memory:

@@ -9,6 +9,11 @@ const (
 	ContentTypeBatch = "application/cloudevents-batch+json"
 )
 
+// MaxBatchBytes is up to which size a batch is taken even by a bus whose events
+// are bounded to less. A driver that puts several structured events into one
+// message (as a JSON array, with ContentTypeBatch or none) stays below it.
+const MaxBatchBytes = 64 << 10
+
 // Message is one event on its way, in the form in which it travels.
 //
 // In structured mode Body is the whole event and Attributes is empty. In binary
@@ -16,9 +21,10 @@ const (
 // context attributes; the driver writes and reads them under the names of its
 // protocol binding ("ce-id" on NATS, "cloudEvents_id" on AMQP 0-9-1).
 type Message struct {
-	// ID is the event's id, set on messages to be published. A driver may use it
-	// so that the broker drops repeats; it needn't.
-	ID string
+	// ID and Source are the event's, set on messages to be published. Together, and
+	// for one topic, they name an event; a driver may use them so that the broker
+	// drops repeats, and needn't.
+	ID, Source string
 	// Key is what order is kept for, set on messages to be published. It may be
 	// empty and may hold any text.
 	Key string
