@@ -124,13 +124,13 @@ func (k *sink) Message(m driver.Message) {
 }
 
 func (k *sink) batch(m *driver.Message) {
-	events, err := UnmarshalBatch(m.Body)
+	events, err := decodeBatch(m.Body, k.bus.opts.MaxEventBytes)
 	if err != nil {
 		k.bad(m.Body, err)
 		return
 	}
-	for _, e := range events {
-		k.event(e)
+	for i := range events {
+		k.event(events[i])
 	}
 }
 
@@ -179,9 +179,10 @@ func (k *sink) recovered() {
 	}
 }
 
-// check refuses what is larger than this bus takes.
+// check refuses what is larger than this bus takes. Each event of a batch is
+// looked at later.
 func (b *Bus) check(m *driver.Message) error {
-	if size := m.Size(); size > b.opts.MaxEventBytes {
+	if size := m.Size(); size > b.opts.MaxEventBytes && (size > driver.MaxBatchBytes || !isBatch(m)) {
 		return fmt.Errorf("%w: %d bytes, allowed are %d", ErrTooLarge, size, b.opts.MaxEventBytes)
 	}
 	return nil

@@ -20,6 +20,8 @@ type Bus struct {
 	log     *slog.Logger
 	window  chan struct{}
 	invalid atomic.Uint64
+	parcels sync.Pool // of *parcel
+	loads   sync.Pool // of *load
 
 	mu      sync.Mutex
 	subs    map[*Subscription]struct{}

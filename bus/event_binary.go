@@ -74,19 +74,31 @@ func (e *Event) fromBinary(m *driver.Message) error {
 	return e.Validate()
 }
 
-var errBatch = errors.New("a batch holds several events")
+var (
+	errBatch      = errors.New("a batch holds several events")
+	errEmptyBatch = fmt.Errorf("%w: a batch without events", ErrInvalidEvent)
+)
 
 // fromMessage reads a message in whichever mode it is.
 func (e *Event) fromMessage(m *driver.Message) error {
 	switch {
 	case isMedia(m.ContentType, driver.ContentTypeEvent):
 		return e.decode(m.Body)
-	case isMedia(m.ContentType, driver.ContentTypeBatch):
+	case isBatch(m):
 		return errBatch
 	case len(m.Attributes) > 0:
 		return e.fromBinary(m)
 	}
 	return e.decode(m.Body)
+}
+
+// isBatch reports whether the message says that it is a batch, or says nothing and
+// looks like one.
+func isBatch(m *driver.Message) bool {
+	if m.ContentType == "" && len(m.Attributes) == 0 {
+		return len(m.Body) > 0 && m.Body[0] == '['
+	}
+	return isMedia(m.ContentType, driver.ContentTypeBatch)
 }
 
 // carriesEvent reports whether the event's data is itself an event, as a dead
@@ -108,7 +120,7 @@ func isMedia(contentType, media string) bool {
 func ToBinary(e Event) (driver.Message, error) {
 	var m driver.Message
 	err := e.binary(&m)
-	m.ID, m.Key = e.ID, e.Key()
+	m.ID, m.Source, m.Key = e.ID, e.Source, e.Key()
 	return m, err
 }
 

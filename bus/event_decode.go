@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -20,17 +21,54 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 }
 
 // UnmarshalBatch reads events in the JSON batch format of CloudEvents 1.0. One
-// bad event makes the whole batch an error.
+// bad event makes the whole batch an error. The events share nothing with b.
 func UnmarshalBatch(b []byte) ([]Event, error) {
-	var raws []json.RawMessage
-	if err := json.Unmarshal(b, &raws); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	events, err := decodeBatch(bytes.Clone(b), math.MaxInt)
+	if errors.Is(err, errEmptyBatch) {
+		err = nil
 	}
-	events := make([]Event, len(raws))
-	for i, raw := range raws {
-		if err := events[i].decode(raw); err != nil {
-			return nil, fmt.Errorf("event %d: %w", i, err)
+	return events, err
+}
+
+// decodeBatch is UnmarshalBatch of bytes that belong to the events from then on,
+// none of which may be longer than limit. The attributes of all are parts of one
+// string copy.
+func decodeBatch(b []byte, limit int) ([]Event, error) {
+	p := parser{b: b, attrs: string(b)}
+	p.space()
+	if !p.take('[') {
+		return nil, invalid(errBrackets)
+	}
+	var events []Event
+	p.space()
+	for !p.take(']') {
+		if len(events) > 0 {
+			if !p.take(',') {
+				return nil, invalid(errBrackets)
+			}
+			p.space()
 		}
+		if len(events) == 1 { // most are about as long as the first
+			events = slices.Grow(events, len(b)/max(p.i, 1)+1)
+		}
+		events = append(events, Event{})
+		p.special = false
+		start := p.i
+		err := p.event(&events[len(events)-1])
+		if err == nil && p.i-start > limit {
+			err = fmt.Errorf("%w: %d bytes, allowed are %d", ErrTooLarge, p.i-start, limit)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", len(events)-1, invalid(err))
+		}
+		p.space()
+	}
+	p.space()
+	if p.i != len(p.b) {
+		return nil, invalid(errBrackets)
+	}
+	if len(events) == 0 {
+		return nil, errEmptyBatch
 	}
 	return events, nil
 }
@@ -40,14 +78,22 @@ func UnmarshalBatch(b []byte) ([]Event, error) {
 func (e *Event) decode(b []byte) error {
 	*e = Event{}
 	p := parser{b: b}
-	if err := p.event(e); err != nil {
-		*e = Event{}
-		if errors.Is(err, ErrInvalidEvent) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	err := p.event(e)
+	if p.space(); err == nil && p.i != len(p.b) {
+		err = errSyntax
 	}
-	return nil
+	if err != nil {
+		*e = Event{}
+	}
+	return invalid(err)
+}
+
+// invalid has every error wrap ErrInvalidEvent.
+func invalid(err error) error {
+	if err == nil || errors.Is(err, ErrInvalidEvent) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 }
 
 // parser walks over the members of one JSON object. It exists because decoding
@@ -62,8 +108,9 @@ type parser struct {
 }
 
 var (
-	errSyntax = errors.New("not a JSON object")
-	errUTF8   = errors.New("not UTF-8")
+	errSyntax   = errors.New("not a JSON object")
+	errBrackets = errors.New("not a JSON array")
+	errUTF8     = errors.New("not UTF-8")
 )
 
 func (p *parser) event(e *Event) error {
@@ -82,7 +129,15 @@ func (p *parser) event(e *Event) error {
 		return nil
 	}
 	p.space()
-	for first := true; !p.take('}'); first = false {
+	first := true
+	if p.literal(usualStart) {
+		version, seen, first = SpecVersion, 1|2, false
+		if err := p.usual(e, &seen); err != nil {
+			return err
+		}
+		p.space()
+	}
+	for ; !p.take('}'); first = false {
 		if !first {
 			if !p.take(',') {
 				return errSyntax
@@ -137,10 +192,10 @@ func (p *parser) event(e *Event) error {
 			var value string
 			var set bool
 			if value, set, err = p.extension(name); set && err == nil {
-				if _, twice := e.Extensions[name]; twice {
+				before := len(e.Extensions)
+				if e.SetExtension(name, value); len(e.Extensions) == before {
 					dup = fmt.Errorf("%w: %s stands twice", ErrInvalidEvent, name)
 				}
-				e.SetExtension(name, value)
 			}
 		}
 		if err == nil {
@@ -150,10 +205,6 @@ func (p *parser) event(e *Event) error {
 			return err
 		}
 		p.space()
-	}
-	p.space()
-	if p.i != len(p.b) {
-		return errSyntax
 	}
 	if version != SpecVersion {
 		return fmt.Errorf("%w: specversion is %q, not %q", ErrInvalidEvent, version, SpecVersion)
@@ -172,6 +223,41 @@ func (p *parser) event(e *Event) error {
 		return missing(e)
 	}
 	return checkSource(e.Source)
+}
+
+// usualStart is how this package and others write an event's beginning.
+const usualStart = `"specversion":"1.0","id":"`
+
+// usual reads the id, and what follows in the order in which this package writes,
+// without taking names and values apart one by one; the rest is left. It stands
+// behind usualStart.
+func (p *parser) usual(e *Event, seen *uint16) (err error) {
+	if e.ID, err = p.unquoted(); err != nil {
+		return err
+	}
+	for _, a := range [...]struct {
+		name  string
+		bit   uint16
+		value *string
+	}{
+		{`,"source":"`, 4, &e.Source}, {`,"type":"`, 8, &e.Type}, {`,"subject":"`, 16, &e.Subject},
+	} {
+		if !p.literal(a.name) {
+			continue
+		}
+		*seen |= a.bit
+		if *a.value, err = p.unquoted(); err != nil {
+			return err
+		}
+	}
+	if p.literal(`,"time":"`) {
+		*seen |= 32
+		var s string
+		if s, err = p.unquoted(); err == nil && s != "" {
+			e.Time, err = time.Parse(time.RFC3339Nano, s)
+		}
+	}
+	return err
 }
 
 // setData gives the event its data: JSON as it stands, or the text of a JSON
@@ -217,10 +303,15 @@ func (p *parser) take(c byte) bool {
 // text returns b[i:j] as a string without copying it again.
 func (p *parser) text(i, j int) string {
 	if j > len(p.attrs) {
-		// Attributes after the data are rare, so the copy ends where it must.
+		// Attributes after long data are rare, so the copy of a long event ends
+		// where it must.
 		end := len(p.b)
-		if k := bytes.Index(p.b[j:], []byte(`"data`)); k >= 0 {
-			end = j + k
+		if end > 1024 {
+			if k := bytes.Index(p.b[j:], []byte(`"data"`)); k >= 0 {
+				end = j + k
+			} else if k := bytes.Index(p.b[j:], []byte(`"data_base64"`)); k >= 0 {
+				end = j + k
+			}
 		}
 		p.attrs = string(p.b[:end])
 	}
@@ -232,28 +323,40 @@ func (p *parser) str() (string, error) {
 	if !p.take('"') {
 		return "", errSyntax
 	}
+	return p.unquoted()
+}
+
+// unquoted reads a JSON string from behind its quote.
+func (p *parser) unquoted() (string, error) {
 	start := p.i
-	high := false
+	n := bytes.IndexByte(p.b[start:], '"')
+	if n < 0 {
+		return "", errSyntax
+	}
+	end := start + n
+	if simple(p.b[start:end]) {
+		p.i = end + 1
+		return p.text(start, end), nil
+	}
+	return p.unusual(start)
+}
+
+// unusual reads a JSON string that isn't simple text; start is after its quote.
+func (p *parser) unusual(start int) (string, error) {
+	p.special = true
 	b := p.b
 	for i := start; i < len(b); i++ {
-		c := b[i]
-		if c != '"' && c != '\\' && c-0x20 < 0x7f-0x20 {
-			continue
-		}
-		switch {
+		switch c := b[i]; {
 		case c == '"':
 			p.i = i + 1
-			if high && !utf8.Valid(b[start:i]) {
+			if !utf8.Valid(b[start:i]) {
 				return "", errUTF8
 			}
 			return p.text(start, i), nil
 		case c == '\\':
-			p.special = true
 			return p.escaped(start)
 		case c < 0x20:
 			return "", errSyntax
-		default:
-			high, p.special = true, true
 		}
 	}
 	return "", errSyntax
@@ -267,6 +370,9 @@ func (p *parser) escaped(start int) (string, error) {
 			i++
 		case '"':
 			p.i = i + 1
+			if s, ok := unquoted(p.b[start:i]); ok {
+				return s, nil
+			}
 			part := p.b[start-1 : i+1]
 			if !utf8.Valid(part) {
 				return "", errUTF8
@@ -279,6 +385,25 @@ func (p *parser) escaped(start int) (string, error) {
 		}
 	}
 	return "", errSyntax
+}
+
+// unquoted undoes the escapes of ASCII that has no others than an entity tag has:
+// of quotes, backslashes and slashes.
+func unquoted(part []byte) (s string, ok bool) {
+	var short [64]byte
+	out := short[:0]
+	for i := 0; i < len(part); i++ {
+		c := part[i]
+		switch {
+		case c == '\\' && i+1 < len(part) && (part[i+1] == '"' || part[i+1] == '\\' || part[i+1] == '/'):
+			i++
+			c = part[i]
+		case c == '\\', c < 0x20, c >= utf8.RuneSelf:
+			return "", false
+		}
+		out = append(out, c)
+	}
+	return string(out), true
 }
 
 // attr reads the value of a context attribute, a string or null for unset.
@@ -304,7 +429,7 @@ func (p *parser) literal(word string) bool {
 // null for unset.
 func (p *parser) extension(name string) (value string, set bool, err error) {
 	if !extensionName(name) {
-		return "", false, fmt.Errorf("%w: extension name %q is not made of a-z and 0-9", ErrInvalidEvent, name)
+		return "", false, badName(name)
 	}
 	switch {
 	case p.literal("null"):
@@ -382,14 +507,26 @@ func (p *parser) base64() ([]byte, error) {
 	if p.literal("null") {
 		return nil, nil
 	}
-	s, err := p.str()
+	text, err := p.quoted()
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, base64.StdEncoding.DecodedLen(len(s)))
-	b, err = base64.StdEncoding.AppendDecode(b, []byte(s))
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(b, text)
 	if err != nil {
 		return nil, fmt.Errorf("data_base64: %w", err)
 	}
-	return b, nil
+	return b[:n], nil
+}
+
+// quoted reads a JSON string whose bytes are looked at once only.
+func (p *parser) quoted() ([]byte, error) {
+	if start := p.i + 1; p.i < len(p.b) && p.b[p.i] == '"' {
+		if n := bytes.IndexByte(p.b[start:], '"'); n >= 0 && simple(p.b[start:start+n]) {
+			p.i = start + n + 1
+			return p.b[start : start+n], nil
+		}
+	}
+	s, err := p.str()
+	return []byte(s), err
 }

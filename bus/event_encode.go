@@ -17,61 +17,84 @@ func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil) }
 
 // AppendJSON appends what MarshalJSON returns to b.
 func (e *Event) AppendJSON(b []byte) ([]byte, error) {
-	if err := e.Validate(); err != nil {
+	var space [8]extension
+	ext, err := e.sorted(space[:0])
+	if err == nil {
+		err = e.checkRest()
+	}
+	if err != nil {
 		return b, err
 	}
-	b = slices.Grow(b, 160+len(e.ID)+len(e.Source)+len(e.Type)+len(e.Subject)+len(e.Data)+32*len(e.Extensions))
-	b = append(b, `{"specversion":"1.0","id":`...)
-	b = appendString(b, e.ID)
-	b = append(b, `,"source":`...)
-	b = appendString(b, e.Source)
-	b = append(b, `,"type":`...)
-	b = appendString(b, e.Type)
+	w := writer{b: slices.Grow(b, 160+len(e.ID)+len(e.Source)+len(e.Type)+len(e.Subject)+len(e.Data)+32*len(e.Extensions))}
+	w.attr(`{"specversion":"1.0","id":"`, e.ID)
+	w.attr(`,"source":"`, e.Source)
+	w.attr(`,"type":"`, e.Type)
 	if e.Subject != "" {
-		b = append(b, `,"subject":`...)
-		b = appendString(b, e.Subject)
+		w.attr(`,"subject":"`, e.Subject)
 	}
 	if !e.Time.IsZero() {
-		b = append(b, `,"time":"`...)
-		b = e.Time.AppendFormat(b, time.RFC3339Nano)
-		b = append(b, '"')
+		w.b = append(w.b, `,"time":"`...)
+		w.b = e.Time.AppendFormat(w.b, time.RFC3339Nano)
+		w.b = append(w.b, '"')
 	}
 	if e.DataContentType != "" {
-		b = append(b, `,"datacontenttype":`...)
-		b = appendString(b, e.DataContentType)
+		w.attr(`,"datacontenttype":"`, e.DataContentType)
 	}
 	if e.DataSchema != "" {
-		b = append(b, `,"dataschema":`...)
-		b = appendString(b, e.DataSchema)
+		w.attr(`,"dataschema":"`, e.DataSchema)
 	}
-	b = appendExtensions(b, e.Extensions)
+	for _, x := range ext {
+		w.b = append(w.b, ',', '"')
+		w.b = append(w.b, x.name...)
+		w.attr(`":"`, x.value)
+	}
+	if w.special {
+		if err := e.checkStrings(); err != nil {
+			return b, err
+		}
+	}
 	if e.Data != nil {
-		b = appendData(b, e.DataContentType, e.Data)
+		w.b = appendData(w.b, e.DataContentType, e.Data)
 	}
-	return append(b, '}'), nil
+	return append(w.b, '}'), nil
 }
 
-// appendExtensions writes the extensions in the order of their names, so that
-// equal events are equal bytes.
-func appendExtensions(b []byte, ext map[string]string) []byte {
-	if len(ext) == 0 {
-		return b
+// writer appends attributes.
+type writer struct {
+	b []byte
+	// special says that a value held something else than simple text, and so has
+	// to be checked.
+	special bool
+}
+
+// attr appends a member; before ends with the quote that opens its value.
+func (w *writer) attr(before, value string) {
+	b := append(w.b, before...)
+	start := len(b)
+	b = append(b, value...)
+	if simple(b[start:]) {
+		w.b = append(b, '"')
+		return
 	}
-	var space [8]string
-	names := space[:0]
-	for name := range ext {
-		names = append(names, name)
+	w.special = true
+	w.b = appendString(b[:start-1], value)
+}
+
+type extension struct{ name, value string }
+
+// sorted appends the extensions in the order of their names, so that equal events
+// are equal bytes, and checks the names.
+func (e *Event) sorted(all []extension) ([]extension, error) {
+	for name, value := range e.Extensions {
+		if !extensionName(name) {
+			return nil, badName(name)
+		}
+		all = append(all, extension{name, value})
+		for i := len(all) - 1; i > 0 && all[i-1].name > name; i-- {
+			all[i-1], all[i] = all[i], all[i-1]
+		}
 	}
-	if len(names) > 1 {
-		slices.Sort(names)
-	}
-	for _, name := range names {
-		b = append(b, ',', '"')
-		b = append(b, name...) // checked: a-z and 0-9
-		b = append(b, '"', ':')
-		b = appendString(b, ext[name])
-	}
-	return b
+	return all, nil
 }
 
 func appendData(b []byte, contentType string, data []byte) []byte {
@@ -105,8 +128,8 @@ func isTextType(contentType string) bool {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string. s is valid UTF-8 where it came from
-// Validate; data has been checked by its caller.
+// appendString appends s as a JSON string. That s is UTF-8 is checked by its
+// callers.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0

@@ -95,6 +95,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"an empty type":           `{"specversion":"1.0","id":"1","source":"/s","type":""}`,
 		"an id that is a number":  `{"specversion":"1.0","id":1,"source":"/s","type":"t"}`,
 		"an attribute twice":      `{` + ok + `,"id":"2"}`,
+		"a source twice":          `{` + ok + `,"source":"/"}`,
+		"a subject twice":         `{` + ok + `,"subject":"a","subject":"b"}`,
+		"a time twice":            `{` + ok + `,"time":"2026-01-01T00:00:00Z","time":"2026-01-01T00:00:00Z"}`,
+		"no comma":                `{` + ok + `"subject":"a"}`,
+		"a comma too many":        `{` + ok + `,}`,
 		"an extension twice":      `{` + ok + `,"x":"2","x":"3"}`,
 		"a capital in a name":     `{` + ok + `,"Ext":"2"}`,
 		"an extension of objects": `{` + ok + `,"ext":{}}`,
@@ -211,5 +216,34 @@ func TestBackoff(t *testing.T) {
 		if len(seen) < 10 {
 			t.Errorf("waits must be spread at random, got %d different of 50", len(seen))
 		}
+	}
+}
+
+func TestBatchIsReadWhole(t *testing.T) {
+	events := []bus.Event{
+		{ID: "1", Source: "/s", Type: "t", Subject: "one", Extensions: map[string]string{"a": "b"}},
+		{ID: "2", Source: "/s", Type: "t", Subject: "zwei ü", Data: []byte(`{"x":[1,2]}`), DataContentType: "application/json"},
+		{ID: "3", Source: "/s", Type: "t", Data: []byte{0, 1}, DataContentType: "application/octet-stream"},
+	}
+	text, err := bus.MarshalBatch(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := bus.UnmarshalBatch(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(text)
+	if diff := cmp.Diff(events, got); diff != "" {
+		t.Errorf("a batch read again is another (-want +got):\n%s", diff)
+	}
+	one := `{"specversion":"1.0","id":"1","source":"/","type":"t"}`
+	for _, bad := range []string{``, `[`, `[]]`, `[,]`, `[` + one, `[` + one + `,]`, `[` + one + one + `]`, `[` + one + `] x`, `{}`, `[1]`, `[` + one + `,{"specversion":"1.0"}]`} {
+		if _, err := bus.UnmarshalBatch([]byte(bad)); !errors.Is(err, bus.ErrInvalidEvent) {
+			t.Errorf("UnmarshalBatch(%s): %v; want an invalid event", bad, err)
+		}
+	}
+	if got, err := bus.UnmarshalBatch([]byte(" [ ] ")); err != nil || len(got) != 0 {
+		t.Errorf("an empty batch gave %v, %v", got, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -18,11 +19,26 @@ const maxExtensionName = 64
 // Validate checks the event against CloudEvents 1.0 section 3 and returns an
 // error that wraps ErrInvalidEvent and names the attribute.
 func (e *Event) Validate() error {
+	if err := e.checkRest(); err != nil {
+		return err
+	}
+	for name := range e.Extensions {
+		if !extensionName(name) {
+			return badName(name)
+		}
+	}
+	return e.checkStrings()
+}
+
+func badName(name string) error {
+	return fmt.Errorf("%w: extension name %q is not made of a-z and 0-9", ErrInvalidEvent, name)
+}
+
+// checkRest checks everything but the characters of strings and the names of
+// extensions.
+func (e *Event) checkRest() error {
 	if e.ID == "" || e.Source == "" || e.Type == "" {
 		return missing(e)
-	}
-	if !plain(e.ID) || !plain(e.Source) || !plain(e.Type) || !plain(e.Subject) || !plain(e.DataContentType) || !plain(e.DataSchema) {
-		return unplain(e)
 	}
 	if err := checkSource(e.Source); err != nil {
 		return err
@@ -33,18 +49,38 @@ func (e *Event) Validate() error {
 		}
 	}
 	if !e.Time.IsZero() {
-		if y := e.Time.Year(); y < 0 || y > 9999 {
-			return fmt.Errorf("%w: time has the year %d, which RFC 3339 cannot write", ErrInvalidEvent, y)
+		if err := checkTime(e.Time); err != nil {
+			return err
 		}
-		// RFC 3339 writes offsets in whole minutes.
-		if _, off := e.Time.Zone(); off%60 != 0 || off <= -24*3600 || off >= 24*3600 {
-			return fmt.Errorf("%w: time has an offset of %d s, which RFC 3339 cannot write", ErrInvalidEvent, off)
+	}
+	return nil
+}
+
+// checkTime refuses what RFC 3339 can't write, such as offsets of seconds.
+func checkTime(t time.Time) error {
+	if y := t.Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("%w: time has the year %d, which RFC 3339 cannot write", ErrInvalidEvent, y)
+	}
+	if t.Location() == time.UTC {
+		return nil
+	}
+	if _, off := t.Zone(); off%60 != 0 || off <= -24*3600 || off >= 24*3600 {
+		return fmt.Errorf("%w: time has an offset of %d s, which RFC 3339 cannot write", ErrInvalidEvent, off)
+	}
+	return nil
+}
+
+// checkStrings checks the characters of every attribute.
+func (e *Event) checkStrings() error {
+	for _, a := range [...]struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"subject", e.Subject},
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema},
+	} {
+		if !plain(a.value) {
+			return fmt.Errorf("%w: %s holds a control character or is not UTF-8", ErrInvalidEvent, a.name)
 		}
 	}
 	for name, value := range e.Extensions {
-		if !extensionName(name) {
-			return fmt.Errorf("%w: extension name %q is not made of a-z and 0-9", ErrInvalidEvent, name)
-		}
 		if !plain(value) {
 			return fmt.Errorf("%w: extension %s holds a control character or is not UTF-8", ErrInvalidEvent, name)
 		}
@@ -72,18 +108,6 @@ func missing(e *Event) error {
 		}
 	}
 	return fmt.Errorf("%w: no %s", ErrInvalidEvent, strings.Join(names, ", no "))
-}
-
-func unplain(e *Event) error {
-	for _, a := range [...]struct{ name, value string }{
-		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"subject", e.Subject},
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema},
-	} {
-		if !plain(a.value) {
-			return fmt.Errorf("%w: %s holds a control character or is not UTF-8", ErrInvalidEvent, a.name)
-		}
-	}
-	return nil
 }
 
 // plain reports whether s is a CloudEvents String: UTF-8 without control

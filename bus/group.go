@@ -50,6 +50,16 @@ type GroupOptions struct {
 	// per key holds only inside each of them. By default, on drivers that say
 	// ExclusiveGroups, one process works and the others stand by.
 	Shared bool
+	// Observe is told of each event that came to this process, before the handler
+	// is, and in the topic's order, which handlers of different keys don't have.
+	// An event that is delivered again is observed again; a further attempt at one
+	// that is held here isn't observed. It is called from the subscription's
+	// goroutine and must not block. Default: nobody is told.
+	Observe func(e *Event)
+	// Foreign makes an event of a message that is none, or says why it can't; then
+	// the message becomes a dead letter. It is called once or more often for each
+	// and must not keep body. Default: every such message becomes a dead letter.
+	Foreign func(body []byte) (Event, error)
 }
 
 func (o *GroupOptions) fill() {

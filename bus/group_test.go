@@ -235,3 +235,90 @@ func TestMiddleware(t *testing.T) {
 		}
 	}
 }
+
+func TestObserveSeesTheTopicsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		b := bus.New(f, nil)
+		var seen, handled []string
+		release := make(chan struct{})
+		_, err := b.Group(t.Context(), "topic", "g", func(_ context.Context, d *bus.Delivery) error {
+			<-release
+			if d.Event.ID == "a1" && d.Attempt < 3 {
+				return errBroken
+			}
+			handled = append(handled, d.Event.ID)
+			return nil
+		}, &bus.GroupOptions{
+			Parallel: 1,
+			Observe: func(e *bus.Event) {
+				seen = append(seen, e.ID)
+				e.Subject = "spoiled" // its own copy
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"a1", "b1", "a2", "b2"} {
+			e := bus.Event{ID: id, Source: "/", Type: "t", Subject: id[:1]}
+			f.deliver(driver.Delivery{Message: message(t, e), Acker: new(ack)})
+		}
+		if got := strings.Join(seen, " "); got != "a1 b1 a2 b2" {
+			t.Errorf("each event is observed when it comes, before anything is handled: %s", got)
+		}
+		close(release)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := strings.Join(seen, " "); got != "a1 b1 a2 b2" {
+			t.Errorf("further attempts aren't observed: %s", got)
+		}
+		if got := strings.Join(handled, " "); got != "b1 b2 a1 a2" {
+			t.Errorf("keys wait for themselves only: %s", got)
+		}
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestForeignMessages(t *testing.T) {
+	buried := make(chan struct{})
+	f := &fake{publish: func(_ int, msgs []driver.Message, done func(int, error)) {
+		for i := range msgs {
+			done(i, nil)
+		}
+		close(buried)
+	}}
+	b := bus.New(f, nil)
+	got := make(chan string, 2)
+	_, err := b.Group(t.Context(), "topic", "g", func(_ context.Context, d *bus.Delivery) error {
+		got <- d.Event.Subject
+		if d.Attempt == 1 {
+			return errBroken
+		}
+		return nil
+	}, &bus.GroupOptions{Backoff: bus.Backoff{Min: 1}, Foreign: func(body []byte) (bus.Event, error) {
+		if s, ok := strings.CutPrefix(string(body), "plain "); ok {
+			return bus.Event{ID: s, Source: "/", Type: "t", Subject: s}, nil
+		}
+		return bus.Event{}, errBroken
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, unknown := new(ack), new(ack)
+	f.deliver(driver.Delivery{Message: driver.Message{Body: []byte("plain text")}, Acker: known})
+	f.deliver(driver.Delivery{Message: driver.Message{Body: []byte("what?")}, Acker: unknown})
+	for range 2 {
+		if s := <-got; s != "text" {
+			t.Errorf("a foreign message is handled as the event that was made of it, at each attempt: %q", s)
+		}
+	}
+	<-buried
+	if err := b.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if known.acks != 1 || unknown.acks != 1 || f.rounds() != 1 {
+		t.Errorf("what is nothing becomes a dead letter: %d and %d acks, %d published", known.acks, unknown.acks, f.rounds())
+	}
+}

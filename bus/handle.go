@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
-
-	"github.com/goswale/swale/bus/driver"
 )
 
 // RetryAfter returns an error that has the event tried again after the delay
@@ -33,6 +31,12 @@ func (e *retryAfterError) Unwrap() error { return e.err }
 // Reject returns an error that makes the event a dead letter at once, because no
 // further attempt could succeed.
 func Reject(err error) error { return &rejectedError{err: err} }
+
+// Rejected reports whether an error was made by [Reject], for middleware.
+func Rejected(err error) bool {
+	var r *rejectedError
+	return errors.As(err, &r)
+}
 
 type rejectedError struct{ err error }
 
@@ -98,7 +102,7 @@ func (g *member) handle(it *item) (delay time.Duration, again bool) {
 
 // following goes on to the next event of a batch, if the item is one and has more.
 func (g *member) following(it *item) (more bool, err error) {
-	if !isMedia(it.m.ContentType, driver.ContentTypeBatch) {
+	if !it.batch {
 		return false, nil
 	}
 	it.index++
@@ -127,8 +131,7 @@ func (g *member) failed(it *item, err error) (delay time.Duration, again bool) {
 	if errors.As(err, &p) {
 		log.Error("handler panicked", "stack", string(p.Stack))
 	}
-	var r *rejectedError
-	if errors.As(err, &r) || g.opts.MaxAttempts > 0 && attempt >= g.opts.MaxAttempts {
+	if Rejected(err) || g.opts.MaxAttempts > 0 && attempt >= g.opts.MaxAttempts {
 		log.Warn("event becomes a dead letter")
 		return 0, false
 	}

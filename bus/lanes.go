@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -55,7 +56,8 @@ type item struct {
 	m          driver.Message // as received
 	d          Delivery
 	attempt    int
-	index      int // of d.Event in a batch
+	batch      bool // m holds several events
+	index      int  // of d.Event in a batch
 	bad        error
 	tick       uint64
 }
@@ -75,6 +77,9 @@ func (g *member) deliver(in driver.Delivery) {
 		g.redriven(&it.d)
 	}
 	key := it.d.Event.Key()
+	if it.bad == nil && g.opts.Observe != nil {
+		g.observe(it)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stopping {
@@ -104,6 +109,26 @@ func (g *member) deliver(in driver.Delivery) {
 	g.run(l)
 }
 
+// observe tells of the item's event, or of each in a batch.
+func (g *member) observe(it *item) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.bus.log.Error("observer panicked", "topic", g.topic, "group", g.group, "panic", v)
+		}
+	}()
+	if !it.batch {
+		e := it.d.Event.Clone()
+		g.opts.Observe(&e)
+		return
+	}
+	events, err := UnmarshalBatch(it.m.Body)
+	for i := range events {
+		if err == nil {
+			g.opts.Observe(&events[i])
+		}
+	}
+}
+
 // decode reads the item's event again from what was received, so that what a
 // handler did to its copy is forgotten.
 func (g *member) decode(it *item) error {
@@ -111,17 +136,21 @@ func (g *member) decode(it *item) error {
 		return err
 	}
 	err := it.d.Event.fromMessage(&it.m)
-	if !errors.Is(err, errBatch) {
-		return err
+	if errors.Is(err, errBatch) {
+		err = g.decodeBatch(it)
 	}
-	events, err := UnmarshalBatch(it.m.Body)
+	if err != nil && g.opts.Foreign != nil {
+		it.d.Event, err = g.opts.Foreign(it.m.Body)
+	}
+	return err
+}
+
+func (g *member) decodeBatch(it *item) error {
+	events, err := decodeBatch(bytes.Clone(it.m.Body), g.bus.opts.MaxEventBytes)
 	if err != nil {
 		return err
 	}
-	if len(events) == 0 {
-		return errors.New("empty batch")
-	}
-	it.d.Event = events[it.index]
+	it.d.Event, it.batch = events[it.index], true
 	return nil
 }
 

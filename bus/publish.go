@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,13 +31,49 @@ func (b *Bus) Publish(ctx context.Context, topic string, events ...Event) error 
 	if err := CheckName(topic); err != nil {
 		return fmt.Errorf("bus: publish: %w", err)
 	}
-	msgs := make([]driver.Message, len(events))
+	l := b.load(len(events))
+	msgs, room := l.msgs, l.room
 	for i := range events {
-		if err := b.encode(ctx, topic, events[i], &msgs[i]); err != nil {
+		var err error
+		if room, err = b.append(ctx, topic, events[i], &msgs[i], room); err != nil {
 			return fmt.Errorf("bus: publish to %s: event %d: %w", topic, i, err)
 		}
+		if i == 0 && len(events) > 1 { // most are about as long as the first
+			room = slices.Grow(room, min(len(room)*(len(events)-1)*5/4+160, 1<<20))
+		}
 	}
-	return b.publish(ctx, topic, msgs, b.driver.Publish)
+	err := b.publish(ctx, topic, msgs, b.driver.Publish)
+	if l.room = room; err == nil {
+		b.unload(l)
+	}
+	return err
+}
+
+// load is what one Publish hands to the driver. Like parcels, loads are used again
+// where the driver allows, after the last of their events was confirmed.
+type load struct {
+	msgs []driver.Message
+	room []byte
+}
+
+func (b *Bus) load(n int) *load {
+	l, _ := b.loads.Get().(*load)
+	if l == nil {
+		l = new(load)
+	}
+	l.msgs = slices.Grow(l.msgs[:0], n)[:n]
+	l.room = l.room[:0]
+	return l
+}
+
+// maxLoad is how much memory a load may keep.
+const maxLoad = 64 << 10
+
+func (b *Bus) unload(l *load) {
+	if b.info.Copies && cap(l.room) <= maxLoad {
+		clear(l.msgs)
+		b.loads.Put(l)
+	}
 }
 
 type publishFunc = func(ctx context.Context, topic string, msgs []driver.Message, done func(int, error))
@@ -200,8 +237,9 @@ func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func
 		b.leave()
 		return fmt.Errorf("bus: publish: %w", err)
 	}
-	var msgs [1]driver.Message
-	if err := b.encode(ctx, topic, e, &msgs[0]); err != nil {
+	p := b.parcel(done)
+	err := b.encodeInto(ctx, topic, e, p)
+	if err != nil {
 		b.leave()
 		return fmt.Errorf("bus: publish to %s: %w", topic, err)
 	}
@@ -209,16 +247,57 @@ func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func
 		b.leave()
 		return fmt.Errorf("bus: publish to %s: not sent: %w", topic, context.Cause(ctx))
 	}
-	b.driver.Publish(ctx, topic, msgs[:], func(_ int, err error) {
-		<-b.window
-		done(err)
-		b.leave()
-	})
+	b.driver.Publish(ctx, topic, p.msgs[:], p.settle)
 	return nil
+}
+
+// parcel is one event on its way by PublishAsync. Parcels are used again where the
+// driver allows, because making one costs more than sending it.
+type parcel struct {
+	bus    *Bus
+	msgs   [1]driver.Message
+	room   []byte
+	done   func(error)
+	settle func(int, error) // is settled
+}
+
+func (b *Bus) parcel(done func(error)) *parcel {
+	p, _ := b.parcels.Get().(*parcel)
+	if p == nil {
+		p = &parcel{bus: b}
+		p.settle = p.settled
+	}
+	p.done = done
+	return p
+}
+
+func (b *Bus) encodeInto(ctx context.Context, topic string, e Event, p *parcel) (err error) {
+	p.room, err = b.append(ctx, topic, e, &p.msgs[0], p.room[:0])
+	return err
+}
+
+// maxParcel is how much memory a parcel may keep.
+const maxParcel = 4 << 10
+
+func (p *parcel) settled(_ int, err error) {
+	b, done := p.bus, p.done
+	if p.done, p.msgs[0] = nil, (driver.Message{}); b.info.Copies && cap(p.room) <= maxParcel {
+		b.parcels.Put(p)
+	}
+	<-b.window
+	done(err)
+	b.leave()
 }
 
 // encode completes, checks and encodes an event.
 func (b *Bus) encode(ctx context.Context, topic string, e Event, m *driver.Message) error {
+	_, err := b.append(ctx, topic, e, m, nil)
+	return err
+}
+
+// append is encode for one of several events that share their memory: room, which
+// it returns behind what it added.
+func (b *Bus) append(ctx context.Context, topic string, e Event, m *driver.Message, room []byte) ([]byte, error) {
 	if e.ID == "" {
 		e.ID = rand.Text()
 	}
@@ -235,15 +314,18 @@ func (b *Bus) encode(ctx context.Context, topic string, e Event, m *driver.Messa
 	if b.opts.Binary && !carriesEvent(&e) {
 		err = e.binary(m)
 	} else {
+		start := len(room)
 		m.ContentType = driver.ContentTypeEvent
-		m.Body, err = e.AppendJSON(nil)
+		if room, err = e.AppendJSON(room); err == nil {
+			m.Body = room[start:len(room):len(room)]
+		}
 	}
 	if err != nil {
-		return err
+		return room, err
 	}
-	m.ID, m.Key = e.ID, e.Key()
+	m.ID, m.Source, m.Key = e.ID, e.Source, e.Key()
 	if size := m.Size(); size > b.opts.MaxEventBytes {
-		return fmt.Errorf("%w: %d bytes, allowed are %d", ErrTooLarge, size, b.opts.MaxEventBytes)
+		return room, fmt.Errorf("%w: %d bytes, allowed are %d", ErrTooLarge, size, b.opts.MaxEventBytes)
 	}
-	return nil
+	return room, nil
 }
