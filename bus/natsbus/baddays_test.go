@@ -1,6 +1,7 @@
 package natsbus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -285,39 +286,50 @@ func TestShards(t *testing.T) {
 	all.until(t, "topics on several JetStream streams", func(lines []string) bool { return events(lines) == 20 })
 }
 
-func TestCluster(t *testing.T) {
+// cluster is three servers and a bus on them with three replicas.
+type cluster struct {
+	servers [3]*embedded.Server
+	opts    [3]*embedded.Options
+	url     string
+	bus     *bus.Bus
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("three servers take a while")
 	}
-	const nodes = 3
-	var opts [nodes]*embedded.Options
-	var routes []string
-	for i := range opts {
+	c := new(cluster)
+	var routes, urls []string
+	for i := range c.opts {
 		port := freePort(t)
 		routes = append(routes, "nats://127.0.0.1:"+strconv.Itoa(port))
-		opts[i] = &embedded.Options{
+		c.opts[i] = &embedded.Options{
 			Name: "n" + strconv.Itoa(i), Dir: t.TempDir(), Port: freePort(t),
 			Cluster: &embedded.Cluster{Name: "test", Port: port},
 		}
 	}
-	var servers [nodes]*embedded.Server
-	var urls []string
-	for i := range opts {
-		opts[i].Cluster.Routes = routes
-		servers[i] = startServer(t, opts[i])
-		urls = append(urls, servers[i].URL())
+	for i := range c.opts {
+		c.opts[i].Cluster.Routes = routes
+		c.servers[i] = startServer(t, c.opts[i])
+		urls = append(urls, c.servers[i].URL())
 	}
-	url := strings.Join(urls, ",")
-	var b *bus.Bus
-	for deadline := time.Now().Add(20 * time.Second); b == nil; {
+	c.url = strings.Join(urls, ",")
+	for deadline := time.Now().Add(20 * time.Second); c.bus == nil; {
 		var err error
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		if b, err = natsbus.Open(ctx, url, &natsbus.Options{Replicas: 3, AckTimeout: 2 * time.Second}); err != nil && time.Now().After(deadline) {
+		if c.bus, err = natsbus.Open(ctx, c.url, &natsbus.Options{Replicas: 3, AckTimeout: 2 * time.Second}); err != nil && time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 		cancel()
 	}
-	t.Cleanup(func() { _ = b.Shutdown(context.Background()) })
+	t.Cleanup(func() { _ = c.bus.Shutdown(context.Background()) })
+	return c
+}
+
+func TestCluster(t *testing.T) {
+	c := startCluster(t)
+	b, servers, opts := c.bus, &c.servers, &c.opts
 	if d := b.Durability(); d.Replicas != 3 {
 		t.Errorf("Durability says how many replicas: %v", d)
 	}
@@ -350,6 +362,100 @@ func TestCluster(t *testing.T) {
 		}
 		return len(seen) == 400
 	})
+}
+
+// Leaders change while events come: of the stream and of the group's consumer.
+func TestLeaderChange(t *testing.T) {
+	c := startCluster(t)
+	var all, group record
+	if _, err := c.bus.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.bus.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
+		group.add(d.Event.ID)
+		return nil
+	}, &bus.GroupOptions{AckWait: 2 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := nats.Connect(c.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	const n, changes = 400, 4
+	for change := range changes {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			publishAll(t, c.bus, "orders", change*n/changes, (change+1)*n/changes)
+		}()
+		what := "STREAM.LEADER.STEPDOWN.swale-events"
+		if change%2 == 1 {
+			what = "CONSUMER.LEADER.STEPDOWN.swale-events.orders@g"
+		}
+		m, err := raw.Request("$JS.API."+what, nil, 10*time.Second)
+		if err != nil || !bytes.Contains(m.Data, []byte(`"success":true`)) {
+			t.Fatalf("%s: %v: %s", what, err, m.Data)
+		}
+		<-done
+	}
+	lines := all.until(t, "events after the changes", has(strconv.Itoa(n-1)))
+	whole(t, lines, n)
+	if has("resumed with a hole")(lines) {
+		t.Error("a change of leaders leaves no hole")
+	}
+	seen := map[string]bool{}
+	group.until(t, "the group gets every event", func(lines []string) bool {
+		for _, l := range lines {
+			seen[l] = true
+		}
+		return len(seen) == n
+	})
+}
+
+// The server forgets the consumer of a broadcast whose process was away for long.
+func TestConsumerExpiredWhileAway(t *testing.T) {
+	server := startServer(t, nil)
+	p := startProxy(t, server.URL())
+	from, to := openBus(t, server.URL(), nil), openBus(t, p.url(), nil)
+	var all record
+	if _, err := to.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	publishAll(t, from, "orders", 0, 10)
+	all.until(t, "events before the cut", has("9"))
+	p.set(true, false)
+	all.until(t, "a cut is reported", has("lost"))
+	raw, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "swale-events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := 0
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		expired++
+	}
+	if expired != 1 {
+		t.Fatalf("the broadcast has %d consumers", expired)
+	}
+	publishAll(t, from, "orders", 10, 30)
+	p.set(false, false)
+	lines := all.until(t, "events after the cut", has("29"))
+	whole(t, lines, 30)
+	if has("resumed with a hole")(lines) {
+		t.Error("what was published meanwhile is read from the stream: no hole")
+	}
 }
 
 func TestMemberDies(t *testing.T) {

@@ -3,6 +3,7 @@ package natsbus_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -157,6 +158,12 @@ func BenchmarkConsumeRaw(b *testing.B) {
 }
 
 func BenchmarkConsume(b *testing.B) {
+	b.Run("exclusive", func(b *testing.B) { benchConsume(b, false) })
+	b.Run("shared", func(b *testing.B) { benchConsume(b, true) })
+}
+
+func benchConsume(b *testing.B, shared bool) {
+	b.Helper()
 	c := openBench(b)
 	var got atomic.Int64
 	all := make(chan struct{})
@@ -165,7 +172,7 @@ func BenchmarkConsume(b *testing.B) {
 			close(all)
 		}
 		return nil
-	}, &bus.GroupOptions{MaxInFlight: 1000}); err != nil {
+	}, &bus.GroupOptions{MaxInFlight: 1000, Shared: shared}); err != nil {
 		b.Fatal(err)
 	}
 	events := make([]bus.Event, 64)
@@ -227,5 +234,78 @@ func BenchmarkBroadcastLatency(b *testing.B) {
 			b.Fatal(err)
 		}
 		<-got
+	}
+}
+
+// coreBurst is how many messages are under way.
+const coreBurst = 4096
+
+func BenchmarkCoreRaw(b *testing.B) {
+	url := benchServer(b)
+	from, err := nats.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer from.Close()
+	to, err := nats.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer to.Close()
+	window := make(chan struct{}, coreBurst)
+	if _, err := to.Subscribe("raw", func(*nats.Msg) { <-window }); err != nil {
+		b.Fatal(err)
+	}
+	if err := to.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	body := make([]byte, 210)
+	b.ReportAllocs()
+	processor(b)
+	for b.Loop() {
+		window <- struct{}{}
+		if err := from.Publish("raw", body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCore(b *testing.B) {
+	for _, size := range []int{1, 16, 64} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) { benchCore(b, size) })
+	}
+}
+
+// benchCore publishes so many events at a time.
+func benchCore(b *testing.B, size int) {
+	b.Helper()
+	url := benchServer(b)
+	var buses [2]*bus.Bus
+	for i := range buses {
+		c, err := natsbus.Open(b.Context(), url, &natsbus.Options{Core: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = c.Shutdown(context.Background()) })
+		buses[i] = c
+	}
+	window := make(chan struct{}, coreBurst)
+	if _, err := buses[1].Broadcast(b.Context(), "restaurants", bus.BroadcastHandler{Event: func(bus.Event) { <-window }}, nil); err != nil {
+		b.Fatal(err)
+	}
+	events, n := make([]bus.Event, size), 0
+	for i := range events {
+		events[i] = sample(i)
+	}
+	b.ReportAllocs()
+	processor(b)
+	for b.Loop() {
+		window <- struct{}{}
+		if n++; n%size != 0 {
+			continue
+		}
+		if err := buses[0].Publish(b.Context(), "restaurants", events...); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

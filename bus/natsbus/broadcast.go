@@ -44,6 +44,9 @@ type tail struct {
 
 // Broadcast implements driver.Driver.
 func (c *conn) Broadcast(ctx context.Context, topic string, sink driver.Sink) (driver.Subscription, error) {
+	if c.opts.Core {
+		return c.listen(ctx, c.coreSubject(topic), new(numbers), sink)
+	}
 	return c.follow(ctx, c.streamName(c.shard(topic)), c.subject(topic), sink)
 }
 

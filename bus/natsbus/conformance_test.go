@@ -3,6 +3,7 @@ package natsbus_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -36,14 +37,15 @@ func startServer(t *testing.T, opts *embedded.Options) *embedded.Server {
 }
 
 func TestConformance(t *testing.T) {
-	for _, how := range []string{"tcp", "in process"} {
+	for _, how := range []string{"tcp", "in process", "binary", "core", "core binary"} {
 		t.Run(how, func(t *testing.T) {
 			server := startServer(t, nil)
-			conformance(t, server.URL(), "swale", func() []nats.Option {
-				if how == "tcp" {
-					return nil
+			conformance(t, server.URL(), "swale", func(o *natsbus.Options) {
+				if how == "in process" {
+					o.Conn = server.InProcess()
 				}
-				return server.InProcess()
+				o.Bus.Binary = o.Bus.Binary || strings.HasSuffix(how, "binary")
+				o.Core = strings.HasPrefix(how, "core")
 			})
 		})
 	}
@@ -51,6 +53,51 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceServer runs the suite on a server that somebody else runs.
 func TestConformanceServer(t *testing.T) {
+	url := serverURL(t)
+	conformance(t, url, testPrefix(t, url), func(*natsbus.Options) {})
+}
+
+// conformance runs the suite on buses whose options are changed by set.
+func conformance(t *testing.T, url, prefix string, set func(*natsbus.Options)) {
+	t.Helper()
+	options := func(opts bus.Options) *natsbus.Options {
+		o := &natsbus.Options{Bus: opts, Prefix: prefix}
+		set(o)
+		return o
+	}
+	sample := options(bus.Options{})
+	raw, err := nats.Connect(url, sample.Conn...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(raw.Close)
+	bustest.Run(t, func(t *testing.T, opts bus.Options) *bus.Bus {
+		t.Helper()
+		b, err := natsbus.Open(t.Context(), url, options(opts))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}, bustest.Features{
+		Requests: true, Streams: true, CancelsServer: true, DeletesGroups: !sample.Core, NoGroups: sample.Core,
+		Inject: func(t *testing.T, topic string, body []byte) {
+			t.Helper()
+			var err error
+			if sample.Core {
+				err = errors.Join(raw.Publish(prefix+".l."+topic, body), raw.Flush())
+			} else {
+				_, err = raw.Request(prefix+".e.0."+topic, body, nats.DefaultTimeout)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+}
+
+// serverURL is the address of a server that somebody else runs.
+func serverURL(t *testing.T) string {
+	t.Helper()
 	url := os.Getenv("SWALE_TEST_NATS")
 	if url == "" {
 		const why = "SWALE_TEST_NATS is not set: no address of a NATS server with JetStream"
@@ -59,6 +106,12 @@ func TestConformanceServer(t *testing.T) {
 		}
 		t.Skip(why)
 	}
+	return url
+}
+
+// testPrefix is a prefix of its own, whose streams go with the test.
+func testPrefix(t *testing.T, url string) string {
+	t.Helper()
 	prefix := "test-" + strings.ToLower(rand.Text()[:10])
 	t.Cleanup(func() {
 		nc, err := nats.Connect(url)
@@ -80,30 +133,5 @@ func TestConformanceServer(t *testing.T) {
 			}
 		}
 	})
-	conformance(t, url, prefix, func() []nats.Option { return nil })
-}
-
-func conformance(t *testing.T, url, prefix string, options func() []nats.Option) {
-	t.Helper()
-	raw, err := nats.Connect(url, options()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(raw.Close)
-	bustest.Run(t, func(t *testing.T, opts bus.Options) *bus.Bus {
-		t.Helper()
-		b, err := natsbus.Open(t.Context(), url, &natsbus.Options{Bus: opts, Prefix: prefix, Conn: options()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}, bustest.Features{
-		Requests: true, Streams: true, CancelsServer: true,
-		Inject: func(t *testing.T, topic string, body []byte) {
-			t.Helper()
-			if _, err := raw.Request(prefix+".e.0."+topic, body, nats.DefaultTimeout); err != nil {
-				t.Fatal(err)
-			}
-		},
-	})
+	return prefix
 }

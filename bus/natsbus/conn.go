@@ -28,6 +28,8 @@ type conn struct {
 
 	acks    acks
 	replies replies
+	outlets outlets
+	wires   *wires // nil on a connection of the caller's
 
 	mu     sync.Mutex
 	tails  map[follower]struct{} // all that want to know of the connection's ups and downs
@@ -50,8 +52,10 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	if opts != nil {
 		o = *opts
 	}
+	w := new(wires)
 	list := []nats.Option{
 		nats.Name("swale"),
+		nats.SetCustomDialer(w), // may be replaced by the caller's, without what wires are for
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
@@ -64,11 +68,11 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		list = append(list, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
 	}
-	nc, err := nats.Connect(url, append(list, o.Conn...)...)
+	nc, err := connect(url, w, append(list, o.Conn...))
 	if err != nil {
 		return nil, fmt.Errorf("natsbus: connect: %w", err)
 	}
-	b, err := open(ctx, nc, o, true)
+	b, err := open(ctx, nc, o, w)
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -76,18 +80,41 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	return b, nil
 }
 
+// connect is nats.Connect, and has the dialer know the timeout of the options.
+func connect(url string, w *wires, list []nats.Option) (*nats.Conn, error) {
+	opts := nats.GetDefaultOptions()
+	for server := range strings.SplitSeq(url, ",") {
+		if server = strings.TrimSuffix(strings.TrimSpace(server), "/"); server != "" {
+			opts.Servers = append(opts.Servers, server)
+		}
+	}
+	for _, option := range list {
+		if option == nil {
+			continue
+		}
+		if err := option(&opts); err != nil {
+			return nil, err
+		}
+	}
+	w.dialer.Timeout = opts.Timeout
+	return opts.Connect()
+}
+
 // FromConn returns a bus on a connection of the caller's, who closes it after the
 // bus's Shutdown. It should reconnect without end (nats.MaxReconnects(-1)) and
-// not buffer meanwhile (nats.ReconnectBufSize(-1)).
+// not buffer meanwhile (nats.ReconnectBufSize(-1)). On such a connection a server
+// that reads nothing any more holds publishers up past their contexts, for as long
+// as the client's own patience lasts (nats.FlusherTimeout).
 func FromConn(ctx context.Context, nc *nats.Conn, opts *Options) (*bus.Bus, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
-	return open(ctx, nc, o, false)
+	return open(ctx, nc, o, nil)
 }
 
-func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, error) {
+// open makes the driver. The connection is ours to close if it has our wires.
+func open(ctx context.Context, nc *nats.Conn, o Options, w *wires) (*bus.Bus, error) {
 	o.fill()
 	if err := bus.CheckName(o.Prefix); err != nil {
 		return nil, fmt.Errorf("natsbus: prefix: %w", err)
@@ -97,7 +124,7 @@ func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, 
 		return nil, fmt.Errorf("natsbus: %w", err)
 	}
 	c := &conn{
-		nc: nc, js: js, opts: o, owned: owned, log: o.Bus.Logger,
+		nc: nc, js: js, opts: o, owned: w != nil, wires: w, log: o.Bus.Logger,
 		tails: make(map[follower]struct{}), stop: make(chan struct{}),
 	}
 	c.pins = atLeast(nc.ConnectedServerVersion(), 2, 11)
@@ -108,6 +135,7 @@ func open(ctx context.Context, nc *nats.Conn, o Options, owned bool) (*bus.Bus, 
 		return nil, fmt.Errorf("natsbus: %w", err)
 	}
 	c.replies.init()
+	c.outlets.init()
 	c.acks.prefix = nats.NewInbox() + "."
 	if c.inbox, err = nc.Subscribe(c.acks.prefix+"*", c.answered); err != nil {
 		return nil, fmt.Errorf("natsbus: %w", err)
@@ -147,12 +175,14 @@ func (c *conn) answered(m *nats.Msg) {
 func (c *conn) Info() driver.Info {
 	d := driver.Durability{Level: driver.Disk, Replicas: c.opts.Replicas}
 	switch {
+	case c.opts.Core:
+		d = driver.Durability{Level: driver.Fleeting}
 	case c.opts.InMemory:
 		d.Level = driver.Memory
 	case c.opts.Synced:
 		d.Level = driver.Synced
 	}
-	return driver.Info{Name: "nats", Durability: d, MaxPayload: int(c.nc.MaxPayload()), ExclusiveGroups: c.pins}
+	return driver.Info{Name: "nats", Durability: d, MaxPayload: int(c.nc.MaxPayload()), Copies: true, ExclusiveGroups: c.pins && !c.opts.Core}
 }
 
 // watch passes on the connection's ups and downs, and times out publishes.

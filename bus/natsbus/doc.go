@@ -39,4 +39,10 @@
 // After a disconnect, a restart, or a consumer that is gone, it is made anew
 // behind the last event that was seen, so that nothing is missed unless the stream
 // itself has dropped it; then the state says so.
+//
+// # Without JetStream
+//
+// Options.Core sends events by core NATS: faster, kept nowhere, at most once, and
+// no groups. They are numbered, so that a broadcast that misses some says that it
+// has a hole before the next event of that publisher.
 package natsbus

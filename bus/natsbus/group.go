@@ -16,6 +16,9 @@ const pinGroup = "members"
 
 // CreateGroup implements driver.Driver.
 func (c *conn) CreateGroup(ctx context.Context, topic, group string) error {
+	if c.opts.Core {
+		return errCore
+	}
 	stream, name := c.streamName(c.shard(topic)), consumerName(topic, group)
 	if _, err := c.js.Consumer(ctx, stream, name); err == nil || !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return temporary(err)
@@ -44,6 +47,9 @@ func (c *conn) groupConfig(topic, name string, opts driver.GroupOptions) jetstre
 
 // Backlog implements driver.Driver.
 func (c *conn) Backlog(ctx context.Context, topic, group string) (int, error) {
+	if c.opts.Core {
+		return 0, errCore
+	}
 	consumer, err := c.js.Consumer(ctx, c.streamName(c.shard(topic)), consumerName(topic, group))
 	if err != nil {
 		return 0, temporary(err)
@@ -54,6 +60,9 @@ func (c *conn) Backlog(ctx context.Context, topic, group string) (int, error) {
 
 // Group implements driver.Driver.
 func (c *conn) Group(ctx context.Context, topic, group string, opts driver.GroupOptions, deliver func(driver.Delivery)) (driver.Subscription, error) {
+	if c.opts.Core {
+		return nil, errCore
+	}
 	opts.Shared = opts.Shared || !c.pins
 	p := &puller{
 		conn: c, topic: topic, stream: c.streamName(c.shard(topic)), name: consumerName(topic, group),

@@ -152,8 +152,9 @@ type proxy struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
-	cut   bool // refuse and close
-	mute  bool // keep open, pass nothing on
+	cut   bool          // refuse and close
+	mute  bool          // keep open, pass nothing on
+	still chan struct{} // open while nothing is read
 	wg    sync.WaitGroup
 }
 
@@ -175,6 +176,7 @@ func startProxy(t *testing.T, url string) *proxy {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
+		p.stall(false)
 		p.set(true, false)
 		p.wg.Wait()
 	})
@@ -191,6 +193,18 @@ func (p *proxy) set(cut, mute bool) {
 		for c := range p.conns {
 			_ = c.Close()
 		}
+	}
+}
+
+// stall stops reading, so that the peers' buffers fill.
+func (p *proxy) stall(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if on {
+		p.still = make(chan struct{})
+	} else if p.still != nil {
+		close(p.still)
+		p.still = nil
 	}
 }
 
@@ -215,8 +229,11 @@ func (p *proxy) serve(c net.Conn) {
 		for {
 			n, err := from.Read(buf)
 			p.mu.Lock()
-			mute := p.mute
+			mute, still := p.mute, p.still
 			p.mu.Unlock()
+			if still != nil {
+				<-still
+			}
 			if err != nil {
 				break
 			}

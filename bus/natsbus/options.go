@@ -20,6 +20,14 @@ type Options struct {
 	// Prefix begins every subject and stream name. Buses with different prefixes
 	// don't see each other. Default "swale".
 	Prefix string
+	// Core sends events by core NATS, past JetStream, which need not be there: about
+	// three times as fast, and kept nowhere. Publish returns when the connection
+	// has taken them; whoever listens then gets them, at most once. Events are
+	// numbered, so that a broadcast that misses some says so before the next one
+	// of the same publisher. Groups answer errors.ErrUnsupported. The topics are apart from those of
+	// buses without Core; a program that wants both opens two buses, with FromConn
+	// on one connection.
+	Core bool
 	// Shards is over how many JetStream streams the topics are spread, each with
 	// its own leader in a cluster. All processes must agree. Default 1.
 	Shards int
@@ -35,8 +43,8 @@ type Options struct {
 	// MaxBytes bounds each JetStream stream of events; the oldest give way, also
 	// those that a group hasn't seen. Default 0, no bound but the server's.
 	MaxBytes int64
-	// Deduplicate has JetStream drop an event whose source and id it has seen within
-	// its window of two minutes. It costs a header per event.
+	// Deduplicate has JetStream drop an event whose topic, source and id it has seen
+	// within its window of two minutes. It costs a header per event.
 	Deduplicate bool
 	// AckTimeout is how long a publish waits for JetStream's confirmation before it
 	// counts as failed and may be sent again. Default 5 s.
@@ -49,7 +57,8 @@ type Options struct {
 	// Default 5 s, at least 1 s.
 	PinTTL time.Duration
 	// Buffer is how many messages wait for one broadcast handler here; more wait at
-	// the server. Default 8192.
+	// the server. Default 8192. With Core nothing waits at the server: more are a
+	// hole, and the default is 65536.
 	Buffer int
 }
 
@@ -79,5 +88,8 @@ func (o *Options) fill() {
 	o.PinTTL = max(o.PinTTL, time.Second)
 	if o.Buffer <= 0 {
 		o.Buffer = 8192
+		if o.Core {
+			o.Buffer = 65536
+		}
 	}
 }

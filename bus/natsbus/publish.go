@@ -17,28 +17,30 @@ import (
 
 // Publish implements driver.Driver.
 func (c *conn) Publish(ctx context.Context, topic string, msgs []driver.Message, done func(int, error)) {
+	if c.opts.Core {
+		c.let(ctx, topic, msgs, done)
+		return
+	}
 	subject := c.subject(topic)
 	c.send(ctx, msgs, done, func(*driver.Message) string { return subject })
 }
 
 // send publishes and leaves the confirmations to the table of acks.
-func (c *conn) send(_ context.Context, msgs []driver.Message, done func(int, error), subject func(*driver.Message) string) {
+func (c *conn) send(ctx context.Context, msgs []driver.Message, done func(int, error), subject func(*driver.Message) string) {
+	full := c.room(ctx)
 	for i := range msgs {
-		// A connection of the caller's may buffer while it is down; what is sent must
-		// not overtake what was lost.
-		if !c.nc.IsConnected() {
-			err := error(nats.ErrDisconnected)
-			if c.nc.IsClosed() {
-				err = nats.ErrConnectionClosed
-			}
+		err := full
+		if err == nil {
+			err = c.connected()
+		}
+		if err != nil {
 			for j := i; j < len(msgs); j++ {
-				done(j, driver.Temporary(err))
+				done(j, err)
 			}
 			return
 		}
 		m := &msgs[i]
 		token, reply := c.acks.add(i, done)
-		var err error
 		if len(m.Attributes) == 0 && !c.opts.Deduplicate {
 			err = c.nc.PublishRequest(subject(m), reply, m.Body)
 		} else {
@@ -47,7 +49,8 @@ func (c *conn) send(_ context.Context, msgs []driver.Message, done func(int, err
 				if out.Header == nil {
 					out.Header = make(nats.Header, 1)
 				}
-				out.Header[jetstream.MsgIDHeader] = []string{escape(m.ID)}
+				// JetStream compares within the whole stream, which many topics share.
+				out.Header[jetstream.MsgIDHeader] = []string{escape(out.Subject + " " + m.Source + " " + m.ID)}
 			}
 			err = c.nc.PublishMsg(out)
 		}
@@ -55,6 +58,26 @@ func (c *conn) send(_ context.Context, msgs []driver.Message, done func(int, err
 			c.acks.drop(token, sendError(err))
 		}
 	}
+}
+
+// room waits while a server reads too slowly.
+func (c *conn) room(ctx context.Context) error {
+	if c.wires == nil {
+		return nil
+	}
+	return c.wires.room(ctx)
+}
+
+// connected returns why nothing can be sent now. A connection of the caller's may
+// buffer while it is down; what is sent must not overtake what was lost.
+func (c *conn) connected() error {
+	switch {
+	case c.nc.IsConnected():
+		return nil
+	case c.nc.IsClosed():
+		return driver.Temporary(nats.ErrConnectionClosed)
+	}
+	return driver.Temporary(nats.ErrDisconnected)
 }
 
 func sendError(err error) error {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -64,6 +65,9 @@ func (r *replies) settle(token string, m *nats.Msg) {
 // Request implements driver.Requester. The time that is left travels as the end
 // of the reply subject, which costs no header.
 func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (driver.Message, error) {
+	if err := c.room(ctx); err != nil {
+		return driver.Message{}, err
+	}
 	deadline, _ := ctx.Deadline()
 	token, answer := c.replies.add(time.Until(deadline))
 	defer c.replies.drop(token)
@@ -102,28 +106,36 @@ func read(m *nats.Msg) (driver.Message, error) {
 	return message(m), nil
 }
 
-// server is one Serve.
+// backlog is how many requests wait at a server whose handlers are all busy; what
+// comes beyond is dropped, as core NATS does, and its caller's time runs out.
+const backlog = 8192
+
+// server is one Serve. Its workers take requests from the connection's reader
+// themselves: a goroutine between them would cost each request a change of
+// goroutines.
 type server struct {
-	conn    *conn
-	h       func(context.Context, driver.Message) (driver.Message, error)
-	jobs    chan job // unbuffered
-	room    int      // workers that may still be started; used by take alone
-	sub     *nats.Subscription
-	cancels *nats.Subscription
-	drained chan struct{}
-	ctx     context.Context //nolint:containedctx // ends at Detach
-	cancel  context.CancelFunc
-	once    sync.Once
-	wg      sync.WaitGroup
+	conn     *conn
+	h        func(context.Context, driver.Message) (driver.Message, error)
+	parallel int
+	in       chan *nats.Msg
+	sub      *nats.Subscription
+	cancels  *nats.Subscription
+	drained  chan struct{}
+	ctx      context.Context //nolint:containedctx // ends at Detach
+	cancel   context.CancelFunc
+	once     sync.Once
+	wg       sync.WaitGroup
+	idle     atomic.Int32 // workers that wait for a request
 
 	mu      sync.Mutex
+	workers int
 	running map[string]context.CancelFunc // by reply subject
 }
 
 // Serve implements driver.Requester.
 func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
 	s := &server{
-		conn: c, h: h, jobs: make(chan job), room: parallel, drained: make(chan struct{}),
+		conn: c, h: h, parallel: parallel, in: make(chan *nats.Msg, backlog), drained: make(chan struct{}),
 		running: make(map[string]context.CancelFunc),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -132,7 +144,7 @@ func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h
 		s.cancel()
 		return nil, temporary(err)
 	}
-	if s.sub, err = c.nc.QueueSubscribe(c.opts.Prefix+".r."+subject, group, s.take); err != nil {
+	if s.sub, err = c.nc.ChanQueueSubscribe(c.opts.Prefix+".r."+subject, group, s.in); err != nil {
 		_ = s.cancels.Unsubscribe()
 		s.cancel()
 		return nil, temporary(err)
@@ -150,65 +162,78 @@ func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h
 		s.cancel()
 		return nil, temporary(err)
 	}
+	s.grow()
 	return s, nil
 }
 
-// take gives a request to a worker; it blocks while too many run, so that NATS
-// keeps the rest.
-func (s *server) take(m *nats.Msg) {
-	if m.Reply == "" {
-		return // nobody waits for an answer
-	}
-	received := time.Now()
-	ctx, cancel := s.ctx, context.CancelFunc(nil)
-	if left, ok := timeLeft(m.Reply); ok {
-		ctx, cancel = context.WithDeadline(ctx, received.Add(left))
-	} else {
-		ctx, cancel = context.WithCancel(ctx)
-	}
+// grow starts a further worker, if there may be one.
+func (s *server) grow() {
 	s.mu.Lock()
-	s.running[m.Reply] = cancel
-	s.mu.Unlock()
-	j := job{ctx: ctx, cancel: cancel, m: m}
-	select {
-	case s.jobs <- j: // a worker waits
-		return
-	default:
-	}
-	if s.room > 0 {
-		s.room--
-		s.wg.Go(func() { s.work(j) })
-		return
-	}
-	select {
-	case s.jobs <- j:
-	case <-s.ctx.Done():
-		cancel()
+	defer s.mu.Unlock()
+	if s.workers < s.parallel {
+		s.workers++
+		s.idle.Add(1)
+		s.wg.Go(s.work)
 	}
 }
 
-// job is one request.
-type job struct {
-	ctx    context.Context //nolint:containedctx // on its way to a worker
-	cancel context.CancelFunc
-	m      *nats.Msg
-}
-
-// work handles requests until the subscription has ended. Workers stay, because a
-// new goroutine would grow its stack again for every request.
-func (s *server) work(j job) {
-	for ok := true; ok; {
-		s.serve(j.ctx, j.m)
-		s.mu.Lock()
-		delete(s.running, j.m.Reply)
-		s.mu.Unlock()
-		j.cancel()
+// work handles requests until the subscription has ended. Whoever takes a request
+// while nobody else waits has another worker wait. Workers stay, because a new
+// goroutine would grow its stack again for every request.
+func (s *server) work() {
+	for {
 		select {
-		case j, ok = <-s.jobs:
+		case m, ok := <-s.in:
+			if !ok {
+				return
+			}
+			if s.idle.Add(-1) == 0 {
+				s.grow()
+			}
+			if m.Reply != "" { // else nobody waits for an answer
+				s.serve(m)
+			}
+			s.idle.Add(1)
 		case <-s.ctx.Done():
 			return
 		}
 	}
+}
+
+// serve answers one request.
+func (s *server) serve(m *nats.Msg) {
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if left, ok := timeLeft(m.Reply); ok {
+		ctx, cancel = context.WithTimeout(s.ctx, left)
+	} else {
+		ctx, cancel = context.WithCancel(s.ctx)
+	}
+	defer cancel()
+	s.mu.Lock()
+	s.running[m.Reply] = cancel
+	s.mu.Unlock()
+	out, err := s.h(ctx, message(m))
+	s.mu.Lock()
+	delete(s.running, m.Reply)
+	s.mu.Unlock()
+	if err = s.reply(ctx, m.Reply, &out, err); err != nil {
+		s.conn.log.Debug("answer", "subject", m.Subject, "error", err)
+	}
+}
+
+// reply sends what the handler returned.
+func (s *server) reply(ctx context.Context, to string, out *driver.Message, err error) error {
+	switch {
+	case err == nil && len(out.Attributes) == 0:
+		return s.conn.nc.Publish(to, out.Body)
+	case err == nil:
+		return s.conn.nc.PublishMsg(&nats.Msg{Subject: to, Data: out.Body, Header: header(out)})
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil // the caller's own clock says it better
+	}
+	text := err.Error()
+	return s.conn.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
 }
 
 // timeLeft reads the end of a reply subject made by Request.
@@ -223,24 +248,6 @@ func timeLeft(reply string) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(ms) * time.Millisecond, true
-}
-
-func (s *server) serve(ctx context.Context, m *nats.Msg) {
-	out, err := s.h(ctx, message(m))
-	switch {
-	case err == nil && len(out.Attributes) == 0:
-		err = s.conn.nc.Publish(m.Reply, out.Body)
-	case err == nil:
-		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Data: out.Body, Header: header(&out)})
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return // the caller's own clock says it better
-	default:
-		text := err.Error()
-		err = s.conn.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
-	}
-	if err != nil {
-		s.conn.log.Debug("answer", "subject", m.Subject, "error", err)
-	}
 }
 
 // cancelled is told of every request on the subject that was given up; one server
@@ -259,7 +266,7 @@ func (s *server) Stop(ctx context.Context) error {
 	if err := s.conn.drain(ctx, s.sub, s.drained); err != nil {
 		return err
 	}
-	s.once.Do(func() { close(s.jobs) }) // take isn't running any more
+	s.once.Do(func() { close(s.in) }) // the connection puts nothing into it any more
 	return wait(ctx, &s.wg)
 }
 

@@ -14,6 +14,9 @@ import (
 
 // makeStreams makes the JetStream streams of events that aren't there.
 func (c *conn) makeStreams(ctx context.Context) error {
+	if c.opts.Core {
+		return nil
+	}
 	for shard := range c.opts.Shards {
 		name := c.streamName(shard)
 		if _, err := c.js.Stream(ctx, name); err == nil {
@@ -22,8 +25,13 @@ func (c *conn) makeStreams(ctx context.Context) error {
 			return fmt.Errorf("look for stream %s: %w", name, err)
 		}
 		_, err := c.js.CreateStream(ctx, c.config(name, fmt.Sprintf("%s.e.%d.>", c.opts.Prefix, shard)))
-		// Another process may have been quicker, with other bounds.
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		if err == nil {
+			continue
+		}
+		// Another process may have been quicker, with other bounds. Of two that come
+		// at the same moment the server tells one that its subjects overlap, not
+		// that the stream is there.
+		if _, absent := c.js.Stream(ctx, name); absent != nil {
 			return fmt.Errorf("make stream %s: %w", name, err)
 		}
 	}

@@ -25,6 +25,9 @@ func (c *conn) DeclareStream(ctx context.Context, topic string, bounds driver.St
 	config.MaxMsgsPerSubject = int64(bounds.PerKey)
 	config.Duplicates = min(config.Duplicates, config.MaxAge)
 	_, err := c.js.CreateOrUpdateStream(ctx, config)
+	if err != nil && ctx.Err() == nil {
+		_, err = c.js.CreateOrUpdateStream(ctx, config) // as in makeStreams
+	}
 	return temporary(err)
 }
 

@@ -11,17 +11,21 @@ import (
 	"github.com/goswale/swale/bus/driver"
 )
 
-// watcher is a broadcast subscription to a stream of value objects. It listens to
-// the subjects themselves and not to what JetStream has kept, because a stream
-// that keeps the latest of each key would drop the ones before it unseen. So a
-// disconnect always leaves a hole.
+// watcher is a broadcast subscription that listens to subjects themselves and not
+// to what JetStream has kept: to a stream of value objects, because one that
+// keeps the latest of each key would drop the ones before it unseen, and to
+// topics of Options.Core. So a disconnect always leaves a hole.
 type watcher struct {
-	conn *conn
-	sink driver.Sink
-	in   chan *nats.Msg
-	sub  *nats.Subscription
-	down chan struct{}
-	up   chan struct{}
+	conn    *conn
+	sink    driver.Sink
+	numbers *numbers // nil: messages have none
+	in      chan *nats.Msg
+	sub     *nats.Subscription
+	down    chan struct{}
+	up      chan struct{}
+
+	lost    bool // used by run's goroutine alone, like dropped
+	dropped int  // by the connection, because in was full
 
 	ctx    context.Context //nolint:containedctx // ends at Stop
 	cancel context.CancelFunc
@@ -30,10 +34,14 @@ type watcher struct {
 
 // BroadcastStream implements driver.Streamer.
 func (c *conn) BroadcastStream(ctx context.Context, topic string, sink driver.Sink) (driver.Subscription, error) {
-	w := &watcher{conn: c, sink: sink, in: make(chan *nats.Msg, c.opts.Buffer), down: make(chan struct{}, 1), up: make(chan struct{}, 1)}
+	return c.listen(ctx, c.valueSubject(topic)+"*", nil, sink)
+}
+
+func (c *conn) listen(ctx context.Context, subject string, n *numbers, sink driver.Sink) (driver.Subscription, error) {
+	w := &watcher{conn: c, sink: sink, numbers: n, in: make(chan *nats.Msg, c.opts.Buffer), down: make(chan struct{}, 1), up: make(chan struct{}, 1)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	var err error
-	if w.sub, err = c.nc.ChanSubscribe(c.valueSubject(topic)+"*", w.in); err == nil {
+	if w.sub, err = c.nc.ChanSubscribe(subject, w.in); err == nil {
 		if err = c.flush(ctx, 10*time.Second); err != nil {
 			_ = w.sub.Unsubscribe()
 		}
@@ -63,42 +71,76 @@ func (w *watcher) run() {
 	w.sink.State(driver.Live, nil)
 	ticker := time.NewTicker(w.conn.opts.Heartbeat)
 	defer ticker.Stop()
-	dropped, lost := 0, false
 	for {
 		select {
 		case <-w.ctx.Done():
 			return
 		case m := <-w.in:
-			if !lost {
-				w.sink.Message(message(m))
+			w.take(m)
+			for range len(w.in) { // cheaper than to choose anew for each
+				w.take(<-w.in)
 			}
 		case <-w.down:
-			if !lost {
+			if !w.lost {
 				w.sink.State(driver.Lost, nats.ErrDisconnected)
 			}
-			lost = true
+			w.lost = true
 		case <-w.up:
-			lost = w.resume(lost)
+			w.resume()
 		case <-ticker.C:
-			if n, err := w.sub.Dropped(); err == nil && n > dropped {
-				dropped = n
-				w.sink.State(driver.Lost, errDropped)
-				w.sink.State(driver.ResumedWithHole, errDropped)
-			}
-			if w.conn.nc.IsConnected() {
-				lost = w.resume(lost)
-			}
+			w.look()
 		}
 	}
 }
 
-// resume ends a loss when the server has the subscription again.
-func (w *watcher) resume(lost bool) bool {
-	if lost && w.conn.flush(w.ctx, 2*time.Second) == nil {
-		w.sink.State(driver.ResumedWithHole, nil)
-		return false
+func (w *watcher) take(m *nats.Msg) {
+	if w.lost || w.ctx.Err() != nil {
+		return
 	}
-	return lost
+	if w.numbers != nil {
+		switch w.numbers.next(m.Reply) {
+		case stale:
+			return // the hole has been told
+		case gap:
+			if n, err := w.sub.Dropped(); err == nil {
+				w.dropped = n
+			}
+			w.hole(errGap)
+		case following:
+		}
+	}
+	w.sink.Message(message(m))
+}
+
+// look is done every now and then: nobody tells of what the connection dropped,
+// nor whether it came up between two looks.
+func (w *watcher) look() {
+	if n, err := w.sub.Dropped(); err == nil && n > w.dropped {
+		w.dropped = n
+		if !w.lost {
+			w.hole(errDropped)
+		}
+	}
+	if w.conn.nc.IsConnected() {
+		w.resume()
+	}
+}
+
+func (w *watcher) hole(reason error) {
+	w.sink.State(driver.Lost, reason)
+	w.sink.State(driver.ResumedWithHole, reason)
+}
+
+// resume ends a loss when the server has the subscription again.
+func (w *watcher) resume() {
+	if !w.lost || w.conn.flush(w.ctx, 2*time.Second) != nil {
+		return
+	}
+	w.lost = false
+	if w.numbers != nil {
+		w.numbers.forget()
+	}
+	w.sink.State(driver.ResumedWithHole, nil)
 }
 
 func (w *watcher) connection(up bool) {

@@ -1,0 +1,161 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/goswale/swale/bus/driver"
+)
+
+const (
+	// writePatience is how long a write waits for the kernel.
+	writePatience = 20 * time.Millisecond
+	// maxQueued is from how many bytes on publishers wait for a peer that reads
+	// too slowly.
+	maxQueued = 1 << 20
+)
+
+// wires makes the connections of a nats.Conn. The client writes while it holds
+// its lock, so that a peer that reads nothing any more would hold up everybody,
+// for as long as a minute and past every context. A wire's writes don't wait;
+// publishers wait instead, before they begin, and each for as long as it may.
+type wires struct {
+	dialer  net.Dialer
+	current atomic.Pointer[wire]
+}
+
+// Dial implements nats.CustomDialer.
+func (d *wires) Dial(network, address string) (net.Conn, error) {
+	c, err := d.dialer.Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: c}
+	d.current.Store(w)
+	return w, nil
+}
+
+// room waits until the current connection takes more.
+func (d *wires) room(ctx context.Context) error {
+	w := d.current.Load()
+	if w == nil || w.queued.Load() < maxQueued {
+		return nil
+	}
+	select {
+	case <-w.moving():
+		return nil
+	case <-ctx.Done():
+		return driver.Temporary(fmt.Errorf("the server reads nothing: %w", context.Cause(ctx)))
+	}
+}
+
+// wire is one connection.
+type wire struct {
+	net.Conn
+	queued atomic.Int64
+
+	mu    sync.Mutex
+	queue []byte        // what the kernel didn't take in time
+	busy  bool          // a goroutine writes the queue
+	moved chan struct{} // closed when the queue is short again, or the connection gone
+	err   error
+}
+
+// Write returns as soon as the kernel has p, or else the queue.
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return 0, w.err
+	}
+	n := 0
+	if !w.busy {
+		err := w.Conn.SetWriteDeadline(time.Now().Add(writePatience))
+		if err == nil {
+			n, err = w.Conn.Write(p)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			w.err = err
+			return n, err
+		}
+		if w.err = w.Conn.SetWriteDeadline(time.Time{}); w.err != nil {
+			return n, w.err
+		}
+		w.busy = true
+		go w.drain()
+	}
+	w.queue = append(w.queue, p[n:]...)
+	w.queued.Add(int64(len(p) - n))
+	return len(p), nil
+}
+
+// drain writes the queue until it is empty or the connection ends.
+func (w *wire) drain() {
+	for {
+		w.mu.Lock()
+		p := w.queue
+		w.queue = nil
+		if len(p) == 0 || w.err != nil {
+			w.busy = false
+			w.move()
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		_, err := w.Conn.Write(p)
+		w.queued.Add(-int64(len(p)))
+		w.mu.Lock()
+		if err != nil {
+			w.err = err
+		} else if w.queued.Load() < maxQueued {
+			w.move()
+		}
+		w.mu.Unlock()
+	}
+}
+
+// move wakes those who wait; w.mu is held.
+func (w *wire) move() {
+	if w.moved != nil {
+		close(w.moved)
+		w.moved = nil
+	}
+}
+
+// moving returns what is closed when there is room.
+func (w *wire) moving() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.moved == nil {
+		w.moved = make(chan struct{})
+	}
+	if ch := w.moved; w.queued.Load() < maxQueued || w.err != nil || !w.busy {
+		w.move()
+		return ch
+	}
+	return w.moved
+}
+
+// Close implements net.Conn.
+func (w *wire) Close() error {
+	err := w.Conn.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = net.ErrClosed
+	}
+	w.move()
+	return err
+}
+
+// SetWriteDeadline does nothing: writes don't wait.
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline sets the deadline of reads.
+func (w *wire) SetDeadline(t time.Time) error { return w.SetReadDeadline(t) }
