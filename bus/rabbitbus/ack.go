@@ -68,12 +68,7 @@ func (s *session) settle(v verdict) error {
 	return nil
 }
 
-func (s *session) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *session) poke() { signal(s.wake) }
 
 // send sends what is queued until close.
 func (s *session) send() {

@@ -18,21 +18,43 @@ type buffer struct {
 	bytes  int
 	lost   error // Lost is to be said before anything else
 	down   bool  // Lost was said or is to be said, and Resumed not
-	hole   int   // ResumedWithHole comes before this item; -1 is none
-	ready  chan struct{}
+	hole   int   // Resumed, with a hole unless whole, comes before this item; -1 is none
+	whole  bool
+	ready  chan struct{} // there may be something to take
+	taken  chan struct{} // there may be room
 	closed bool
 }
 
 func newBuffer(most, mostBytes int) *buffer {
-	return &buffer{most: most, mostBytes: mostBytes, hole: -1, ready: make(chan struct{}, 1)}
+	return &buffer{most: most, mostBytes: mostBytes, hole: -1, ready: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
 }
 
 var errOverrun = errors.New("the handler is slower than the topic: its buffer overran")
 
-func (b *buffer) poke() {
+func (b *buffer) poke() { signal(b.ready) }
+
+func signal(c chan struct{}) {
 	select {
-	case b.ready <- struct{}{}:
+	case c <- struct{}{}:
 	default:
+	}
+}
+
+// fits reports whether there is room; mu is held.
+func (b *buffer) fits(m *driver.Message) bool {
+	return len(b.items)-b.head < b.most && (b.bytes+m.Size() <= b.mostBytes || len(b.items) == b.head)
+}
+
+// await waits until there is room or the buffer is closed. One goroutine puts.
+func (b *buffer) await(m *driver.Message) {
+	for {
+		b.mu.Lock()
+		ok := b.closed || b.fits(m)
+		b.mu.Unlock()
+		if ok {
+			return
+		}
+		<-b.taken
 	}
 }
 
@@ -41,12 +63,12 @@ func (b *buffer) poke() {
 func (b *buffer) put(m driver.Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.items)-b.head >= b.most || b.bytes+m.Size() > b.mostBytes && len(b.items) > b.head {
+	if !b.fits(&m) {
 		b.items, b.head, b.bytes = nil, 0, 0
 		if !b.down {
 			b.down, b.lost = true, errOverrun
 		}
-		b.hole = 0
+		b.hole, b.whole = 0, false
 	}
 	b.items = append(b.items, m)
 	b.bytes += m.Size()
@@ -57,6 +79,9 @@ func (b *buffer) put(m driver.Message) {
 func (b *buffer) lose(why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.hole >= 0 && b.whole {
+		b.hole = -1
+	}
 	if b.hole >= 0 {
 		// What came after a gap that wasn't told yet must not be handed over now.
 		for i := b.hole; i < len(b.items); i++ {
@@ -71,12 +96,12 @@ func (b *buffer) lose(why error) {
 	b.poke()
 }
 
-// resume notes that messages are seen again.
-func (b *buffer) resume() {
+// resume notes that messages are seen again, and whether none was missed.
+func (b *buffer) resume(whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.down && b.hole < 0 {
-		b.hole = len(b.items)
+		b.hole, b.whole = len(b.items), whole
 	}
 	b.poke()
 }
@@ -101,6 +126,9 @@ func (b *buffer) next() (step, bool) {
 		return step{state: driver.Lost, why: why}, true
 	case b.hole == b.head:
 		b.hole, b.down = -1, false
+		if b.whole {
+			return step{state: driver.Resumed}, true
+		}
 		return step{state: driver.ResumedWithHole}, true
 	case b.head < len(b.items):
 		m := b.items[b.head]
@@ -108,6 +136,7 @@ func (b *buffer) next() (step, bool) {
 		b.head++
 		b.bytes -= m.Size()
 		b.compact()
+		signal(b.taken)
 		return step{m: m}, true
 	}
 	return step{}, false
@@ -131,4 +160,5 @@ func (b *buffer) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.poke()
+	signal(b.taken)
 }

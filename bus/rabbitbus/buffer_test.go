@@ -20,6 +20,8 @@ func drain(b *buffer) []string {
 			out = append(out, "lost")
 		case s.state == driver.ResumedWithHole:
 			out = append(out, "hole")
+		case s.state == driver.Resumed:
+			out = append(out, "whole")
 		default:
 			out = append(out, string(s.m.Body))
 		}
@@ -37,20 +39,31 @@ func TestBufferTellsLossInOrder(t *testing.T) {
 		do   func(*buffer)
 		want []string
 	}{
-		"nothing lost":   {func(b *buffer) { put(b, "1", "2"); b.resume() }, []string{"1", "2"}},
-		"lost overtakes": {func(b *buffer) { put(b, "1"); b.lose(gone); b.resume(); put(b, "2") }, []string{"lost", "1", "hole", "2"}},
+		"nothing lost":   {func(b *buffer) { put(b, "1", "2"); b.resume(false) }, []string{"1", "2"}},
+		"lost overtakes": {func(b *buffer) { put(b, "1"); b.lose(gone); b.resume(false); put(b, "2") }, []string{"lost", "1", "hole", "2"}},
 		"lost twice before it was told": {func(b *buffer) {
 			put(b, "1")
 			b.lose(gone)
-			b.resume()
+			b.resume(false)
 			put(b, "x") // behind the first gap
 			b.lose(gone)
-			b.resume()
+			b.resume(false)
 			put(b, "2")
 		}, []string{"lost", "1", "hole", "2"}},
-		"overrun":           {func(b *buffer) { put(b, "1", "2", "3", "4", "5") }, []string{"lost", "hole", "4", "5"}},
-		"overrun by bytes":  {func(b *buffer) { put(b, "1", "12345678901"); put(b, "3") }, []string{"lost", "hole", "3"}},
-		"overrun when lost": {func(b *buffer) { put(b, "1"); b.lose(gone); b.resume(); put(b, "2", "3", "4") }, []string{"lost", "hole", "4"}},
+		"nothing missed": {func(b *buffer) { put(b, "1"); b.lose(gone); b.resume(true); put(b, "2") }, []string{"lost", "1", "whole", "2"}},
+		"lost again behind nothing missed": {func(b *buffer) {
+			put(b, "1")
+			b.lose(gone)
+			b.resume(true)
+			put(b, "2") // continues the order
+			b.lose(gone)
+			b.resume(false)
+			put(b, "3")
+		}, []string{"lost", "1", "2", "hole", "3"}},
+		"overrun behind nothing missed": {func(b *buffer) { b.lose(gone); b.resume(true); put(b, "1", "2", "3", "4") }, []string{"lost", "hole", "4"}},
+		"overrun":                       {func(b *buffer) { put(b, "1", "2", "3", "4", "5") }, []string{"lost", "hole", "4", "5"}},
+		"overrun by bytes":              {func(b *buffer) { put(b, "1", "12345678901"); put(b, "3") }, []string{"lost", "hole", "3"}},
+		"overrun when lost":             {func(b *buffer) { put(b, "1"); b.lose(gone); b.resume(false); put(b, "2", "3", "4") }, []string{"lost", "hole", "4"}},
 	} {
 		b := newBuffer(3, 10)
 		c.do(b)
@@ -69,7 +82,7 @@ func TestBufferKeepsOrderOverManyMessages(t *testing.T) {
 		want = append(want, string(m.Body))
 		if i == 5_000 {
 			b.lose(errLost)
-			b.resume()
+			b.resume(false)
 			want = append(want, "hole")
 		}
 		if i%3 == 0 {

@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 				opts.Binary = binary
 				return s.open(t, Options{Bus: opts}, "")
 			}, bustest.Features{
-				Requests: true, CancelsServer: true,
+				Requests: true, CancelsServer: true, Streams: true, DeletesGroups: true,
 				Inject: func(t *testing.T, topic string, body []byte) {
 					t.Helper()
 					ch, err := raw.Channel()

@@ -20,12 +20,12 @@
 // Each group of a topic is a quorum queue with a single active consumer, so that
 // one process works and the next takes over, with what the first held coming
 // first. GroupOptions.Shared makes a queue without that; the two don't mix, and
-// the choice is made when the group is. Queues are never deleted by this package.
+// the choice is made when the group is. Only Bus.DeleteGroup deletes one.
 //
 // A retry waits in the process that holds the event, so that order is kept and no
 // delay queue or plugin is needed; the core does the same. RabbitMQ has no ack
 // deadline that a consumer can extend: an event is delivered again when its
-// process is gone, which heartbeats notice, or when it was held longer than the
+// process is gone or suspended, which heartbeats notice, or when it was held longer than the
 // broker's consumer_timeout (30 min by default), so AckWait changes nothing. The
 // broker's own delivery limit is put out of reach, because it drops; dead letters
 // are the core's.
@@ -54,8 +54,10 @@
 // the content type application/cloudevents+json, binary mode has the attributes as
 // headers named "cloudEvents_…"; "cloudEvents:…", "ce_…" and "ce-…" are read too.
 //
-// # What isn't there
+// # Streams
 //
-// Streams for value objects: RabbitMQ can't read the latest message of a key, so
-// Bus.Stream returns errors.ErrUnsupported.
+// A stream of value objects is a RabbitMQ stream. Its broadcasts go on where they
+// were after a reconnect. The broker can't find a key's latest message, so a process
+// that asks for one reads the stream from its beginning and keeps what the bounds
+// allow; each question publishes a small mark and waits for it.
 package rabbitbus

@@ -319,16 +319,7 @@ func (m *member) Detach(ctx context.Context) error {
 		err = s.flush(ctx)
 	}
 	m.end()
-	done := make(chan struct{})
-	go func() {
-		m.wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = errors.Join(err, ctx.Err())
-	}
+	err = errors.Join(err, await(ctx, m.wg.Wait))
 	m.c.held.leave(m)
 	return err
 }

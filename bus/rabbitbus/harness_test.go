@@ -45,7 +45,13 @@ type space struct {
 
 func newSpace(t testing.TB) *space {
 	t.Helper()
-	s := &space{url: serverURL(t), prefix: "swaletest-" + strings.ToLower(rand.Text()[:10]), queues: make(map[string]struct{})}
+	return newSpaceAt(t, serverURL(t))
+}
+
+// newSpaceAt is newSpace on another broker.
+func newSpaceAt(t testing.TB, url string) *space {
+	t.Helper()
+	s := &space{url: url, prefix: "swaletest-" + strings.ToLower(rand.Text()[:10]), queues: make(map[string]struct{})}
 	t.Cleanup(func() {
 		raw, err := amqp.Dial(s.url)
 		if err != nil {
@@ -122,10 +128,24 @@ func (s *space) bus(t testing.TB, opts Options, via string) *bus.Bus {
 
 func soon(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	return within(t, 20*time.Second)
+}
+
+// patient outlasts the start of a broker.
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	return within(t, 80*time.Second)
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), d)
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// breathe waits between two attempts.
+func breathe() { <-time.After(20 * time.Millisecond) }
 
 // proxy is a TCP proxy whose connections a test may cut.
 type proxy struct {
@@ -137,6 +157,7 @@ type proxy struct {
 	conns map[net.Conn]struct{}
 	shut  bool // refuses new connections
 	mute  bool // swallows what the broker says
+	still bool // swallows what both say
 }
 
 func newProxy(t testing.TB) *proxy {
@@ -203,7 +224,7 @@ func (p *proxy) copy(to, from net.Conn, broker bool) {
 			return
 		}
 		p.mu.Lock()
-		mute := p.mute && broker
+		mute := p.mute && broker || p.still
 		p.mu.Unlock()
 		if mute {
 			continue
@@ -228,11 +249,18 @@ func (p *proxy) cut(shut bool) {
 func (p *proxy) heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shut, p.mute = false, false
+	p.shut, p.mute, p.still = false, false, false
 }
 
 func (p *proxy) silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mute = true
+}
+
+// freeze is as if the process at this side had been suspended.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.still = true
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/goswale/swale/bus/driver"
 )
 
 // link is one connection to the broker that comes back by itself.
@@ -80,6 +82,21 @@ func pause(ctx context.Context, attempt int) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// await returns when wait does, or with an error when ctx ends before.
+func await(ctx context.Context, wait func()) error {
+	done := make(chan struct{})
+	go func() {
+		wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -163,6 +180,14 @@ func hangUp(ctx context.Context, conn connection) error {
 		conn.Abort()
 		return errors.Join(ctx.Err(), <-done)
 	}
+}
+
+// temporary marks what may pass: everything but a driver that was closed.
+func temporary(err error) error {
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return driver.Temporary(err)
 }
 
 var errLost = errors.New("connection lost")

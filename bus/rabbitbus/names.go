@@ -3,7 +3,13 @@ package rabbitbus
 import (
 	"crypto/sha256"
 	"encoding/hex"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// classic are the arguments of a queue that needn't outlive anything. They name the
+// type, because a virtual host may have another default.
+func classic() amqp.Table { return amqp.Table{"x-queue-type": "classic"} }
 
 // names are the names of what the driver declares at the broker. A colon keeps
 // their parts apart, which no topic or group contains.
@@ -16,6 +22,9 @@ func (n names) requests() string { return n.prefix + ".requests" }
 func (n names) key(topic string) string { return short(topic) }
 
 func (n names) queue(topic, group string) string { return short(n.prefix + ":" + topic + ":" + group) }
+
+// stream is the name of a stream. Topics aren't empty, so no group's queue has it.
+func (n names) stream(topic string) string { return short(n.prefix + "::" + topic) }
 
 func (n names) servers(subject, group string) string {
 	return short(n.prefix + ":requests:" + subject + ":" + group)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/goswale/swale/bus"
@@ -22,6 +23,9 @@ type conn struct {
 	pub   *publisher
 	calls *caller
 	held  held
+
+	mu      sync.Mutex
+	streams map[string]*stream // declared here, by queue
 }
 
 // Open connects to a broker by its URL, amqp://user:password@host:5672/vhost or
@@ -116,6 +120,14 @@ func (c *conn) Info() driver.Info {
 
 // Close implements driver.Driver.
 func (c *conn) Close(ctx context.Context) error {
+	c.mu.Lock()
+	for _, s := range c.streams {
+		if s.latest != nil {
+			s.latest.end()
+			defer s.latest.wait()
+		}
+	}
+	c.mu.Unlock()
 	c.calls.end()
 	c.pub.end()
 	err := errors.Join(c.out.close(ctx), c.in.close(ctx))

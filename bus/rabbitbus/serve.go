@@ -107,11 +107,12 @@ func (s *server) declare(ch channel) (in, cancels <-chan amqp.Delivery, err erro
 	}
 	// Durable, because newer brokers don't want other shared queues; what is left
 	// of it by a broker that stopped goes away unused.
-	args := amqp.Table{"x-expires": int64(60_000)}
+	args := classic()
+	args["x-expires"] = int64(60_000)
 	if _, err := ch.QueueDeclare(s.queue, true, true, false, false, args); err != nil {
 		return nil, nil, err
 	}
-	own, err := ch.QueueDeclare("", false, true, true, false, nil)
+	own, err := ch.QueueDeclare("", false, true, true, false, classic())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,18 +234,10 @@ func (s *server) answer(ch channel, d *amqp.Delivery, msg amqp.Publishing) {
 // Stop implements driver.Subscription.
 func (s *server) Stop(ctx context.Context) error {
 	s.end()
-	done := make(chan struct{})
-	go func() {
+	return await(ctx, func() {
 		s.wg.Wait()
 		s.handlers.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	})
 }
 
 // Detach implements driver.Subscription.
