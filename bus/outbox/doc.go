@@ -22,15 +22,19 @@
 // Numbers are durable before anything is published, so an event that is published
 // again after a crash has the number that it had: readers recognise it.
 //
-// Numbers follow the order of commits. A transaction that began after another had
-// committed always has the greater numbers, whatever ids its rows have; of two
-// that commit at the same time either may be first. Where transactions wait for
-// each other's row locks, call Append after the statement that takes the lock.
+// Numbers follow the order of commits: that in which transactions become visible to
+// others. Whatever ids their rows have, a transaction that began after another had
+// committed has the greater numbers, and one that waited for another's row lock too.
 //
-// On SQLite, which has one writer at a time, Append gives the number. On
-// PostgreSQL the relay does, when rows have become visible: ids there are given in
-// another order than transactions commit, and a relay that remembered the last id
-// would lose events.
+// On SQLite, which has one writer at a time, Append gives the number. On PostgreSQL
+// ids are given in another order than transactions commit, and a relay that
+// remembered the last id would lose events. There each row takes its place in the
+// order while its transaction commits, under a lock that is released when the commit
+// is visible, and the relay counts places. With Options.DisableNotify no commit
+// waits for that lock, and the relay gives the places: then of two transactions that
+// it finds at the same time the one that inserted first is first, so where
+// transactions wait for each other's row locks, call Append after the statement that
+// takes the lock.
 //
 // # Watermarks
 //
@@ -48,8 +52,8 @@
 //
 // # One relay at a time
 //
-// On PostgreSQL the leader holds an advisory lock, and numbers rows on the very
-// connection that holds it. On SQLite it holds a lease in a row, which it checks in
+// On PostgreSQL the leader holds an advisory lock, and reads and removes rows on the
+// very connection that holds it. On SQLite it holds a lease in a row, which it checks in
 // the transaction in which it reads. A relay that was suspended, and wakes up after
 // somebody else took over, may repeat events, with the numbers that they have; it
 // can't give numbers, and what its watermark says is old but true.

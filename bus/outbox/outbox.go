@@ -33,9 +33,9 @@ type Options struct {
 	// MaxEventBytes bounds an encoded event. It should not exceed what the bus
 	// takes: an event that the bus refuses holds up its topic. Default 1 MiB.
 	MaxEventBytes int
-	// DisableNotify keeps Append from sending NOTIFY on PostgreSQL, whose commits
-	// then aren't serialized by the notification queue's lock. Relays in other
-	// processes find rows by polling.
+	// DisableNotify keeps Append from sending NOTIFY on PostgreSQL and from placing
+	// rows during the commit, each of which makes commits wait for each other.
+	// Relays in other processes find rows by polling.
 	DisableNotify bool
 	// Clock is for the age of rows, and on SQLite for leases and watermarks.
 	// Default time.Now.

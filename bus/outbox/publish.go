@@ -41,7 +41,7 @@ func (r *Relay) publish(ctx context.Context, j job) result {
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.opts.PublishTimeout)
 	defer cancel()
-	event := r.opts.Watermark(j.name, Watermark{Epoch: j.epoch, Sequence: j.sequence, Time: j.at})
+	event := r.opts.Watermark(j.name, Watermark{Epoch: j.epoch, Sequence: j.sequence, Time: j.at.t})
 	res.err = r.bus.Publish(ctx, j.name, event)
 	res.marked = res.err == nil
 	return res

@@ -46,6 +46,11 @@ type querier interface {
 // collect runs a query and calls scan for each row.
 func collect(ctx context.Context, q querier, scan func(*sql.Rows) error, query string, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
+	return each(rows, err, scan)
+}
+
+// each calls scan for each row of a query that was made.
+func each(rows *sql.Rows, err error, scan func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}

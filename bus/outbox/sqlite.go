@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,6 +130,8 @@ type lease struct {
 	opts    driver.LeadOptions
 	owner   string
 	epoch   string
+	next    *sql.Stmt // selects up to limit rows after an id
+	limit   int
 	cursor  int64 // the greatest id that Topics or Read has seen
 	renewed time.Time
 }
@@ -147,33 +151,52 @@ func (l *lease) Topics(ctx context.Context) ([]driver.Topic, error) {
 
 // Read returns what has a greater id than all before. Ids are in commit order.
 func (l *lease) Read(ctx context.Context, limit int, published []driver.Mark) (driver.Batch, error) {
+	if err := patiently(ctx, l.opts.TTL/4, func() error { return l.prepare(ctx, limit) }); err != nil {
+		return driver.Batch{}, err
+	}
 	b := driver.Batch{Time: l.opts.Clock()}
-	read := func(q querier) (err error) {
-		b.Rows, err = l.rows(ctx, q, `o.id > $1 WHERE l.id = 1 ORDER BY o.id LIMIT $2`, l.cursor, limit)
+	read := func(q *sql.Stmt) (err error) {
+		rows, err := q.QueryContext(ctx, l.cursor)
+		b.Rows, err = l.rows(rows, err)
 		return err
 	}
 	var err error
 	if len(published) == 0 && b.Time.Sub(l.renewed).Abs() < l.opts.TTL/4 {
-		err = patiently(ctx, l.opts.TTL/4, func() error { return read(l.db) })
+		err = patiently(ctx, l.opts.TTL/4, func() error { return read(l.next) })
 	} else {
 		err = l.write(ctx, func(tx *sql.Tx) error {
 			if err := removePublished(ctx, tx, l.opts.Table, published); err != nil {
 				return err
 			}
-			return read(tx)
+			return read(tx.StmtContext(ctx, l.next))
 		})
 	}
 	b.More = len(b.Rows) == limit
 	return b, err
 }
 
-// rows returns rows of the table by id or, for one topic, by number. It reads them
-// and the lease in one statement, so in one snapshot: who is no longer the owner in
-// it gets nothing.
-func (l *lease) rows(ctx context.Context, q querier, where string, args ...any) ([]driver.Row, error) {
+// prepare has the statement ready that Read is for. The limit is a part of it:
+// SQLite plans a statement anew after each time that a limit was bound.
+func (l *lease) prepare(ctx context.Context, limit int) (err error) {
+	if l.next != nil && l.limit == limit {
+		return nil
+	}
+	if l.next != nil {
+		_ = l.next.Close() // of no more use
+	}
+	l.limit = limit
+	l.next, err = l.db.PrepareContext(ctx, in(l.opts.Table, rowsOf+`o.id > $1 WHERE l.id = 1 ORDER BY o.id LIMIT `+strconv.Itoa(limit)))
+	return err
+}
+
+// rowsOf selects rows and the lease in one statement, so in one snapshot.
+const rowsOf = `SELECT l.owner, o.id, o.topic, o.sequence, o.event, o.created FROM {t}_lease l LEFT JOIN {t} o ON `
+
+// rows reads what was selected. Who is no longer the owner in it gets nothing.
+func (l *lease) rows(selected *sql.Rows, err error) ([]driver.Row, error) {
 	held := false
 	var found []driver.Row
-	err := collect(ctx, q, func(rows *sql.Rows) error {
+	err = each(selected, err, func(rows *sql.Rows) error {
 		var owner string
 		var id, sequence, created sql.NullInt64
 		var topic, event sql.NullString
@@ -186,8 +209,7 @@ func (l *lease) rows(ctx context.Context, q querier, where string, args ...any) 
 			found = append(found, driver.Row{Topic: topic.String, Sequence: uint64(sequence.Int64), Event: event.String, Appended: moment(created)})
 		}
 		return nil
-	}, in(l.opts.Table, `SELECT l.owner, o.id, o.topic, o.sequence, o.event, o.created
-		FROM {t}_lease l LEFT JOIN {t} o ON `)+where, args...)
+	})
 	if err == nil && !held {
 		err = fmt.Errorf("%w: the lease is somebody else's", driver.ErrLost)
 	}
@@ -199,13 +221,16 @@ func (l *lease) rows(ctx context.Context, q querier, where string, args ...any) 
 
 // Load can move the cursor only to rows that Topics has counted.
 func (l *lease) Load(ctx context.Context, topic string, after uint64, limit int) ([]driver.Row, error) {
-	return l.rows(ctx, l.db, `o.topic = $1 AND o.sequence > $2 AND o.id <= $3 WHERE l.id = 1 ORDER BY o.sequence LIMIT $4`,
-		topic, int64(after), l.cursor, limit)
+	return l.rows(l.db.QueryContext(ctx, in(l.opts.Table, rowsOf+`o.topic = $1 AND o.sequence > $2 AND o.id <= $3 WHERE l.id = 1 ORDER BY o.sequence LIMIT $4`),
+		topic, int64(after), l.cursor, limit))
 }
 
 // Close ends the lease if it is still ours.
 func (l *lease) Close(ctx context.Context) error {
 	_, err := l.db.ExecContext(ctx, in(l.opts.Table, `UPDATE {t}_lease SET owner = '', expires = 0 WHERE owner = $1`), l.owner)
+	if l.next != nil {
+		err = errors.Join(err, l.next.Close())
+	}
 	return err
 }
 

@@ -50,7 +50,7 @@ func (r *Relay) Stats() RelayStats {
 	s.Leading = true
 	now := r.box.opts.Clock()
 	for _, t := range r.term.topics {
-		ts := TopicStats{Topic: t.name, Published: t.published, Waiting: t.last - t.published, Watermark: t.marked, Failures: t.failures}
+		ts := TopicStats{Topic: t.name, Published: t.published, Waiting: t.last - t.published, Watermark: t.marked.t, Failures: t.failures}
 		if len(t.queue) > 0 {
 			ts.Lag = max(0, now.Sub(t.queue[0].Appended))
 		}

@@ -35,7 +35,8 @@ type term struct {
 	queued    int // rows in the queues of all topics
 	removable int // rows published and not removed
 	more      bool
-	complete  time.Time // T of the newest Read that left nothing unread
+	reads     uint64
+	complete  instant   // T of the newest Read that left nothing unread
 	confirmed time.Time // when the newest successful Read began, by the monotonic clock
 }
 
@@ -200,11 +201,12 @@ func (t *term) read(ctx context.Context, remove bool) error {
 		t.active[p] = struct{}{}
 		t.queued += p.add(row, t.queued < maxQueued)
 	}
+	t.reads++
 	t.more = batch.More
 	if !batch.More {
-		t.complete = batch.Time
+		t.complete = instant{batch.Time, t.reads}
 		for p := range t.active {
-			p.aim(batch.Time)
+			p.aim(t.complete)
 		}
 	}
 	return nil

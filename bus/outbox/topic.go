@@ -24,11 +24,18 @@ type topic struct {
 	failures int
 	retryAt  time.Time
 
-	due     bool      // a watermark is
-	goalAt  time.Time // when everything up to goal is published, this T is true
+	due     bool    // a watermark is
+	goalAt  instant // when everything up to goal is published, this T is true
 	goal    uint64
-	reached time.Time // the newest T that was true while rows waited
-	marked  time.Time // T of the newest watermark published
+	reached instant // the newest T that was true while rows waited
+	marked  instant // T of the newest watermark published
+}
+
+// instant is the T of a Read. Which of two is newer is said by the count of Reads:
+// a clock may be set back, and its T is true nonetheless.
+type instant struct {
+	t    time.Time
+	read uint64 // counts Reads from 1; 0 is no instant
 }
 
 // add takes note of a row and queues it when there is room and nothing before it
@@ -45,8 +52,8 @@ func (p *topic) add(row driver.Row, room bool) (queued int) {
 
 // aim sets the goal for a T at which a Read left nothing unread. A goal stands until
 // it is reached, or it would run away from a topic that is never idle.
-func (p *topic) aim(at time.Time) {
-	if p.published < p.last && p.goalAt.IsZero() {
+func (p *topic) aim(at instant) {
+	if p.published < p.last && p.goalAt.read == 0 {
 		p.goalAt, p.goal = at, p.last
 	}
 }
@@ -58,14 +65,14 @@ type job struct {
 	rows      []driver.Row
 	mark      bool
 	sequence  uint64 // of the watermark
-	at        time.Time
+	at        instant
 	epoch     string
 	confirmed time.Time
 }
 
 // next returns what to do next. complete is the T of the newest Read that left
 // nothing unread: if nothing waits, nothing that was committed before it does.
-func (p *topic) next(complete time.Time) (job, bool) {
+func (p *topic) next(complete instant) (job, bool) {
 	j := job{topic: p, name: p.name, sequence: p.published, at: complete}
 	if p.published < p.last {
 		j.rows = p.queue[:min(len(p.queue), p.batch)]
@@ -73,11 +80,11 @@ func (p *topic) next(complete time.Time) (job, bool) {
 			return j, false
 		}
 		j.sequence, j.at = j.rows[len(j.rows)-1].Sequence, p.reached
-		if !p.goalAt.IsZero() && p.goal <= j.sequence {
+		if p.goalAt.read > 0 && p.goal <= j.sequence {
 			j.at = p.goalAt
 		}
 	}
-	if p.due && !j.at.IsZero() && (len(j.rows) == 0 || j.at.After(p.marked)) {
+	if p.due && j.at.read > 0 && (len(j.rows) == 0 || j.at.read > p.marked.read) {
 		p.due, j.mark = false, true
 	}
 	return j, j.mark || len(j.rows) > 0
@@ -89,7 +96,7 @@ type result struct {
 	rows      int
 	published uint64 // the last number that is safe; 0 if none of the job is
 	marked    bool
-	at        time.Time
+	at        instant
 	err       error
 }
 
@@ -107,8 +114,8 @@ func (p *topic) settle(res result, opts RelayOptions) (done int) {
 	if res.marked {
 		p.marked = res.at
 	}
-	if !p.goalAt.IsZero() && p.goal <= p.published {
-		p.reached, p.goalAt, p.goal = p.goalAt, time.Time{}, 0
+	if p.goalAt.read > 0 && p.goal <= p.published {
+		p.reached, p.goalAt, p.goal = p.goalAt, instant{}, 0
 	}
 	if res.err == nil {
 		p.failures = 0

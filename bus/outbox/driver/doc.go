@@ -4,6 +4,6 @@
 //
 // The dialects of package outbox are the examples to read: SQLite numbers rows
 // when they are appended, because it has one writer at a time and so knows the
-// order of commits beforehand; PostgreSQL numbers them when they have become
-// visible, because it doesn't.
+// order of commits beforehand; PostgreSQL has them placed by the commit itself, and
+// counts places.
 package driver

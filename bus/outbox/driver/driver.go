@@ -81,7 +81,8 @@ type Leadership interface {
 	//
 	// Numbers follow the order in which transactions became visible; rows that
 	// became visible together are numbered by their place in the table, and those
-	// of one transaction in the order of Append.
+	// of one transaction in the order of Append. A number needn't be stored before
+	// Read returns if whoever leads next is bound to give the same one.
 	Read(ctx context.Context, limit int, published []Mark) (Batch, error)
 
 	// Load returns rows of the topic with numbers greater than after, in order, no

@@ -1,0 +1,214 @@
+package outbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/membus"
+	"github.com/goswale/swale/bus/outbox"
+)
+
+// gate is an advisory lock that a test holds while somebody in the database waits
+// for it.
+type gate struct {
+	db   *sql.DB
+	conn *sql.Conn
+}
+
+const gateKey = 4711
+
+func closedGate(t *testing.T, db *sql.DB) *gate {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.ExecContext(t.Context(), `SELECT pg_advisory_lock($1)`, gateKey); err != nil {
+		t.Fatal(err)
+	}
+	return &gate{db, conn}
+}
+
+// reached waits until somebody waits at the gate.
+func (g *gate) reached(t *testing.T, who string) {
+	t.Helper()
+	eventually(t, who+" to wait at the gate", func() bool {
+		var n int
+		err := g.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND NOT granted`, gateKey).Scan(&n)
+		return err == nil && n > 0
+	})
+}
+
+func (g *gate) open(t *testing.T) {
+	t.Helper()
+	if _, err := g.conn.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1)`, gateKey); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func execute(t *testing.T, db *sql.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// TestCommitThatTakesLong stops a commit after it has taken its place in the order
+// and before it is visible. Another one must not come before it: a relay that had
+// seen the later place would never look for the earlier one.
+func TestCommitThatTakesLong(t *testing.T) {
+	on := onPostgres(t)
+	box := on.outbox(t, nil)
+	b := newBus(t, nil)
+	rec := recording(t, b, "things")
+	execute(t, on.db,
+		// Deferred like the outbox's own, and after it by its name.
+		`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF NEW.event LIKE '%"slow"%' THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NULL; END $$`,
+		`CREATE CONSTRAINT TRIGGER zz_wait AFTER INSERT ON swale_outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`,
+	)
+	running(t, outbox.NewRelay(box, b, &outbox.RelayOptions{Listen: on.listen, PollInterval: 5 * time.Millisecond}))
+	add(t, box, "things", "before")
+	rec.await(t, "the first event", atLeast(1))
+	g := closedGate(t, on.db)
+	results := make(chan error, 2)
+	commit := func(id string) {
+		results <- box.InTx(t.Context(), func(tx *sql.Tx) error { return box.Append(t.Context(), tx, "things", event(id)) })
+	}
+	go commit("slow")
+	g.reached(t, "the slow commit")
+	go commit("quick")
+	select {
+	case err := <-results:
+		t.Errorf("a commit came before one that had taken an earlier place: %v", err)
+		results <- err
+	case <-time.After(200 * time.Millisecond):
+	}
+	g.open(t)
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	events := rec.await(t, "all three", atLeast(3))
+	if diff := cmp.Diff([]string{"before", "slow", "quick"}, first(t, events)); diff != "" {
+		t.Errorf("events come in the order in which they became visible (-want +got):\n%s", diff)
+	}
+}
+
+// TestWithoutNotify has appenders whose commits wait for nobody; the relay gives
+// the places, also among rows that have one already.
+func TestWithoutNotify(t *testing.T) {
+	on := onPostgres(t)
+	quiet, loud := on.outbox(t, &outbox.Options{DisableNotify: true}), on.outbox(t, nil)
+	b := newBus(t, nil)
+	rec := recording(t, b, "things")
+	// The older of two that are open commits last.
+	older, err := on.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = older.Rollback() }()
+	if err := quiet.Append(t.Context(), older, "things", event("older")); err != nil {
+		t.Fatal(err)
+	}
+	running(t, outbox.NewRelay(quiet, b, &outbox.RelayOptions{PollInterval: 5 * time.Millisecond, Watermark: watermarks("relay"), WatermarkInterval: 5 * time.Millisecond}))
+	want := []string{}
+	for i := range 20 {
+		for name, box := range map[string]*outbox.Outbox{"quiet": quiet, "loud": loud} {
+			id := fmt.Sprint(name, i)
+			add(t, box, "things", id)
+			rec.await(t, id, atLeast(len(want)+1))
+			want = append(want, id)
+		}
+	}
+	if err := older.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	committed := databaseTime(t, on.db)
+	events := rec.await(t, "a watermark after the older one", func(e []bus.Event) bool {
+		return atLeast(41)(e) && e[len(e)-1].Type == "watermark" && e[len(e)-1].Time.After(committed)
+	})
+	if diff := cmp.Diff(append(want, "older"), first(t, events)); diff != "" {
+		t.Errorf("events come in the order of their commits, whoever places them (-want +got):\n%s", diff)
+	}
+	checkWatermarks(t, events, map[string]time.Time{"older": committed})
+}
+
+// TestNumbersAreWrittenDown is about rows that wait: whoever looks into the table
+// sees their numbers, and a relay that has seen others removes nothing by mistake.
+func TestNumbersAreWrittenDown(t *testing.T) {
+	on := onPostgres(t)
+	box := on.outbox(t, nil)
+	faults := &membus.Faults{}
+	b := newBus(t, &membus.Options{Faults: faults})
+	rec := recording(t, b, "things")
+	faults.Cut()
+	opts := &outbox.RelayOptions{Listen: on.listen, PublishTimeout: 10 * time.Millisecond, RetryMax: 20 * time.Millisecond, LeaderTTL: 400 * time.Millisecond}
+	running(t, outbox.NewRelay(box, b, opts))
+	add(t, box, "things", "1", "2")
+	add(t, box, "things", "3")
+	eventually(t, "the numbers of rows that wait", func() bool {
+		var n int
+		err := on.db.QueryRowContext(t.Context(), `SELECT count(*) FROM swale_outbox WHERE sequence > 0`).Scan(&n)
+		return err == nil && n == 3
+	})
+	execute(t, on.db, `DELETE FROM swale_outbox WHERE sequence = 2`)
+	add(t, box, "things", "4")
+	faults.Heal(false)
+	events := rec.await(t, "the others", atLeast(3))
+	got := map[string]uint64{}
+	for _, e := range events {
+		got[e.ID] = number(t, e)
+	}
+	if diff := cmp.Diff(map[string]uint64{"1": 1, "3": 3, "4": 4}, got); diff != "" {
+		t.Errorf("a number that was given stays, also when somebody removed a row (-want +got):\n%s", diff)
+	}
+}
+
+// TestSerializable checks that the order costs transactions of the strictest
+// isolation nothing but waiting.
+func TestSerializable(t *testing.T) {
+	on := onPostgres(t)
+	box := on.outbox(t, nil)
+	b := newBus(t, nil)
+	rec := recording(t, b, "things")
+	running(t, outbox.NewRelay(box, b, &outbox.RelayOptions{Listen: on.listen}))
+	const writers, each = 4, 25
+	results := make(chan error, writers)
+	for w := range writers {
+		go func() { results <- appendSerializable(t.Context(), on.db, box, w, each) }()
+	}
+	for range writers {
+		if err := <-results; err != nil {
+			t.Errorf("transactions that have nothing else in common: %v", err)
+		}
+	}
+	first(t, rec.await(t, "everything", atLeast(writers*each)))
+}
+
+func appendSerializable(ctx context.Context, db *sql.DB, box *outbox.Outbox, writer, n int) error {
+	for i := range n {
+		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+		if err != nil {
+			return err
+		}
+		if err := box.Append(ctx, tx, "things", event(fmt.Sprint(writer, "-", i))); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
