@@ -95,8 +95,30 @@ func (s *Server) begin(f *frame) (*exchange, int) {
 	}
 	s.exchanges[x.id] = x
 	s.live++
-	s.handlers.Go(x.run)
+	select {
+	case s.jobs <- x:
+	default:
+		s.handlers.Go(func() { s.work(x) })
+	}
 	return x, 0
+}
+
+// work runs one handler after the other: a new goroutine would grow its stack
+// again for every request.
+func (s *Server) work(x *exchange) {
+	for {
+		x.run()
+		if s.resting.Add(1) > int32(s.opts.MaxConcurrent) {
+			s.resting.Add(-1)
+			return
+		}
+		select {
+		case x = <-s.jobs:
+			s.resting.Add(-1)
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 func target(method, target string) (*url.URL, error) {
@@ -109,7 +131,7 @@ func target(method, target string) (*url.URL, error) {
 	return url.ParseRequestURI(target)
 }
 
-// run is the handler's goroutine.
+// run calls the handler and ends the response.
 func (x *exchange) run() {
 	defer func() { <-x.server.slots }()
 	err := x.handle()

@@ -17,6 +17,9 @@ var hopByHop = [...]string{
 // endToEnd returns h without what belongs to one hop. It copies only when there
 // is something to leave out; values are shared.
 func endToEnd(h http.Header) http.Header {
+	if len(h) == 0 {
+		return h
+	}
 	drop := func(name string) bool { return slices.Contains(hopByHop[:], name) }
 	listed := connectionOptions(h)
 	some := false
@@ -63,6 +66,9 @@ func mayTrail(name string) bool {
 
 // trailers returns those lines of h that may stand in a trailer.
 func trailers(h http.Header) http.Header {
+	if len(h) == 0 {
+		return nil
+	}
 	out := make(http.Header, len(h))
 	for name, values := range h {
 		if mayTrail(name) && len(values) > 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -90,7 +91,15 @@ func instanceSubject(service, instance string) string { return "http." + service
 func everyInstance(service string) string { return instanceSubject(service, "all") }
 
 // newID returns a name for an exchange or instance that nobody guesses.
-func newID() string { return strings.ToLower(rand.Text()) }
+func newID() string {
+	text := []byte(rand.Text())
+	for i, c := range text {
+		if c >= 'A' {
+			text[i] = c + 'a' - 'A'
+		}
+	}
+	return string(text)
+}
 
 // Server serves one http.Handler on the bus. It is made by Serve, is safe for
 // concurrent use, and wants Shutdown before the bus's.
@@ -105,6 +114,8 @@ type Server struct {
 	slots    chan struct{}
 	ctx      context.Context //nolint:containedctx // ends at Shutdown
 	cancel   context.CancelFunc
+	jobs     chan *exchange // unbuffered, to a handler's goroutine that rests
+	resting  atomic.Int32
 	handlers sync.WaitGroup
 
 	mu        sync.Mutex
@@ -124,7 +135,7 @@ type Server struct {
 // Flush; panicking with http.ErrAbortHandler aborts the response. Hijacking,
 // pushing and Upgrade are not supported.
 func Serve(ctx context.Context, b *bus.Bus, service string, handler http.Handler, opts *ServeOptions) (*Server, error) {
-	s := &Server{bus: b, handler: handler, instance: newID(), exchanges: make(map[string]*exchange)}
+	s := &Server{bus: b, handler: handler, instance: newID(), jobs: make(chan *exchange), exchanges: make(map[string]*exchange)}
 	if opts != nil {
 		s.opts = *opts
 	}
