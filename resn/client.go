@@ -30,9 +30,18 @@ type ClientOptions struct {
 	// Guard configures the breaker and retries between cache and Transport.
 	Guard *GuardOptions
 
+	// Refresh has what changed fetched at once. Default: it is fetched when it
+	// is next read.
+	Refresh *RefreshOptions
+
 	// AllowTopic decides whether a topic that a response names is subscribed
 	// to. Default every well-formed topic, up to Listener.MaxTopics.
 	AllowTopic func(origin, topic string) bool
+
+	// Timeout bounds a request from its beginning to the end of its body,
+	// repeats and waits included; a context with an earlier deadline does so too.
+	// Default none: the request's context says.
+	Timeout time.Duration
 
 	// SubscribeTimeout bounds one attempt to subscribe. Default 10 s.
 	SubscribeTimeout time.Duration
@@ -47,9 +56,11 @@ type ClientOptions struct {
 // to by themselves when a response first names them. It is safe for concurrent
 // use.
 type Client struct {
+	bus      *bus.Bus
 	http     *http.Client
 	cache    *cache.Transport
 	listener *Listener
+	refresh  *refresher // nil: what changed is fetched when it is next read
 	opts     ClientOptions
 
 	ctx    context.Context // ends with Close
@@ -61,7 +72,7 @@ type Client struct {
 // NewClient returns a Client that hears of changes over b. With a nil bus it
 // is an ordinary caching client, and nothing is vouched for.
 func NewClient(b *bus.Bus, opts *ClientOptions) (*Client, error) {
-	c := &Client{}
+	c := &Client{bus: b}
 	if opts != nil {
 		c.opts = *opts
 	}
@@ -98,18 +109,26 @@ func NewClient(b *bus.Bus, opts *ClientOptions) (*Client, error) {
 			also(origin, scope)
 		}
 	}
-	c.cache = cache.New(NewGuard(base, c.opts.Guard), &cacheOpts)
+	var inside http.RoundTripper = NewGuard(base, c.opts.Guard)
+	if b != nil && c.opts.Refresh != nil {
+		c.refresh = newRefresher(inside, c, *c.opts.Refresh)
+		inside = c.refresh
+	}
+	c.cache = cache.New(inside, &cacheOpts)
 	if b != nil {
 		var listenerOpts ListenerOptions
 		if c.opts.Listener != nil {
 			listenerOpts = *c.opts.Listener
+		}
+		if c.refresh != nil {
+			listenerOpts.OnNotice = c.refreshing(listenerOpts.OnNotice)
 		}
 		if listenerOpts.Logger == nil {
 			listenerOpts.Logger = c.opts.Logger
 		}
 		c.listener = NewListener(b, c.cache, &listenerOpts)
 	}
-	c.http = &http.Client{Transport: c.cache}
+	c.http = &http.Client{Transport: c.cache, Timeout: c.opts.Timeout}
 	return c, nil
 }
 
@@ -143,12 +162,40 @@ func (c *Client) named(origin, topic string) {
 		c.opts.Logger.Warn("topic not allowed", "origin", origin, "topic", topic)
 		return
 	}
+	c.subscribe(topic)
+}
+
+// goes does work in the background, which Close cancels and waits for.
+func (c *Client) goes(work func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
-		return
+	if c.ctx.Err() == nil {
+		c.work.Go(func() { work(c.ctx) })
 	}
-	c.work.Go(func() {
+}
+
+// refreshing adds the refresher to a listener's OnNotice.
+func (c *Client) refreshing(also func(Event)) func(Event) {
+	return func(e Event) {
+		c.refresh.notice(&e)
+		if also != nil {
+			also(e)
+		}
+	}
+}
+
+// Refreshes returns what refreshing at once has done, see
+// [ClientOptions.Refresh].
+func (c *Client) Refreshes() RefreshStats {
+	if c.refresh == nil {
+		return RefreshStats{}
+	}
+	return c.refresh.snapshot()
+}
+
+// subscribe subscribes to a topic in the background.
+func (c *Client) subscribe(topic string) {
+	c.goes(func(context.Context) {
 		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 			ctx, cancel := context.WithTimeout(c.ctx, c.opts.SubscribeTimeout)
 			err := c.listener.Listen(ctx, topic)
@@ -156,7 +203,7 @@ func (c *Client) named(origin, topic string) {
 			if err == nil || c.ctx.Err() != nil {
 				return
 			}
-			c.opts.Logger.Warn("topic not subscribed", "origin", origin, "topic", topic, "error", err)
+			c.opts.Logger.Warn("topic not subscribed", "topic", topic, "error", err)
 			if errors.Is(err, ErrNotice) || errors.Is(err, ErrTooManyTopics) {
 				return // trying again won't help
 			}

@@ -89,9 +89,15 @@ type system struct {
 // bubble.
 func start(t *testing.T) *system {
 	t.Helper()
+	return startBehind(t, func(o *owner) http.RoundTripper { return o })
+}
+
+// startBehind is start with something between the reader and the owner.
+func startBehind(t *testing.T, wrap func(*owner) http.RoundTripper) *system {
+	t.Helper()
 	s := &system{owner: &owner{version: 1}, bus: membus.New(nil)}
 	var err error
-	if s.client, err = resn.NewClient(s.bus, &resn.ClientOptions{Transport: s.owner}); err != nil {
+	if s.client, err = resn.NewClient(s.bus, &resn.ClientOptions{Transport: wrap(s.owner)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.stop)

@@ -10,18 +10,21 @@
 //	resp, err := client.HTTP().Get("https://api.example/restaurants/203")
 //
 // An owner says in its responses which topic announces their changes, by
-// [Stamp] or by hand:
+// [Stamp] (with [Tag], if its handlers make no entity tags) or by hand:
 //
 //	Cache-Control: max-age=5, resn="restaurants"
 //
 // and appends a notice to the outbox in the transaction that makes the change:
 //
-//	notice := resn.Event{Topic: "restaurants", Type: resn.Update, Href: href, ETag: etag}
-//	err := box.Append(ctx, tx, notice.Topic, notice.CloudEvent("/restaurants"))
+//	notices := resn.Announcer{Topic: "restaurants", Origins: []string{"https://api.example"}}
+//	e, err := notices.Notice(resn.Event{Type: resn.Update, Href: href, ETag: etag})
+//	…
+//	err = box.Append(ctx, tx, "restaurants", e)
 //
 // The relay of package outbox numbers and publishes it; have it write
 // watermarks with [Watermark.CloudEvent]. An owner without a database uses a
-// [Publisher], which promises less.
+// [Publisher], which promises less. Two who publish one topic would vouch without
+// knowing of each other's changes: [Own] gives it to one of them.
 //
 // # What is promised
 //
@@ -34,6 +37,13 @@
 // clock. [Listener.Topics] states the bound of the moment.
 //
 // The protocol is written down, for other languages too, in PROTOCOL.md.
+//
+// # Consumers and streams
+//
+// A [Consumer] keeps something else than a cache current: it fills from a
+// collection, hands over what changes, durably, and makes up for what was missed.
+// Package projection keeps tables of a SQL database that way. A [Stream] carries
+// values without identity, which may have a payload, apart from notices.
 //
 // # Trust
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -294,6 +295,9 @@ func validHref(href string) error {
 	if len(href) > MaxHref {
 		return fmt.Errorf("%w: href has %d bytes; at most %d are allowed", ErrNotice, len(href), MaxHref)
 	}
+	if plainHref(href) {
+		return nil
+	}
 	u, err := url.Parse(href)
 	switch {
 	case err != nil:
@@ -306,6 +310,36 @@ func validHref(href string) error {
 		return fmt.Errorf("%w: href %q has a fragment; it names a part and not a resource", ErrNotice, clip(href))
 	}
 	return nil
+}
+
+// plainHref reports whether an href is well-formed at first sight, as nearly all
+// are: a host in lower case and a path and query of characters that stand for
+// themselves.
+func plainHref(href string) bool {
+	rest, ok := strings.CutPrefix(href, "https://")
+	if !ok {
+		if rest, ok = strings.CutPrefix(href, "http://"); !ok {
+			return false
+		}
+	}
+	host := true
+	for i := range len(rest) {
+		c := rest[i]
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.':
+		case c == '/' || c == '?':
+			if host && i == 0 {
+				return false
+			}
+			host = false
+		case host:
+			return false // a port, an address, a name: worth a closer look
+		case 'A' <= c && c <= 'Z', c == '_', c == '~', c == '=', c == '&', c == ',', c == '+', c == ':':
+		default:
+			return false
+		}
+	}
+	return rest != ""
 }
 
 // clip keeps hostile input out of the length of errors and logs.

@@ -3,6 +3,8 @@ package resn
 import (
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -115,4 +117,29 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%+v came back as %+v, %v", m.notice, back.notice, err)
 		}
 	})
+}
+
+// What is taken for well-formed at first sight is so at second sight, too.
+func TestPlainHrefsAreHrefs(t *testing.T) {
+	plain := []string{
+		"https://api.example/restaurants/203", "http://owner.example", "https://api.example/?near=u173z&size=50",
+		"https://api.example/restaurants?near=u173z", "http://10.0.0.7/a_b~c/D,e+f:g", "https://a.b//",
+	}
+	for _, href := range plain {
+		if !plainHref(href) {
+			t.Errorf("%s is looked at twice", href)
+		}
+	}
+	alphabet := []rune("ab./:?#@%&=-_~ [é\x00")
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		href := "http://"
+		for range rng.IntN(8) {
+			href += string(alphabet[rng.IntN(len(alphabet))])
+		}
+		u, err := url.Parse(href)
+		if plainHref(href) && (err != nil || u.Host == "" || u.User != nil || strings.Contains(href, "#")) {
+			t.Fatalf("%q is taken for a well-formed href", href)
+		}
+	}
 }

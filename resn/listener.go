@@ -38,12 +38,25 @@ type ListenerOptions struct {
 	// any. Default 256.
 	MaxTopics int
 
+	// OnNotice is called with every notice that is taken in, noops and those
+	// without a number included, repeats not, after the cache has applied it.
+	// Notices of one topic come one after another and in order: the next
+	// message waits for the call, which must not call the Listener.
+	OnNotice func(Event)
+
+	// OnMissed is called when notices of a topic were missed, or may have
+	// been, before the notice at which that came out. It is called like
+	// OnNotice.
+	OnMissed func(topic, reason string)
+
 	// Logger hears of loss, of recovery and of what can't be read. Default:
 	// nothing is logged.
 	Logger *slog.Logger
 
 	// Clock replaces time.Now. Default time.Now.
 	Clock func() time.Time
+
+	without sabotage
 }
 
 // ErrTooManyTopics is returned by [Listener.Listen] beyond
@@ -127,6 +140,23 @@ func (l *Listener) topic(name string) (*topic, bool, error) {
 	t := newTopic(name, l)
 	l.topics[name] = t
 	return t, true, nil
+}
+
+// elsewhere takes in a notice that came by another subscription of the process,
+// such as a consumer's group. From then on this process has received it, so no
+// read may return what was there before (G1), though the listener's own
+// subscription hears of it later. Nothing is vouched for on its account, and
+// taking it in twice is harmless.
+func (l *Listener) elsewhere(e *Event) {
+	l.mu.Lock()
+	t := l.topics[e.Topic]
+	l.mu.Unlock()
+	switch {
+	case t != nil:
+		t.elsewhere(e)
+	case e.Type != Noop:
+		l.cache.Apply(cache.Change{URL: e.Href, Scope: e.Topic})
+	}
 }
 
 // Topics returns the state of every topic, sorted by name.

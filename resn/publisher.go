@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -22,13 +23,34 @@ type PublisherOptions struct {
 	// Source names the owner in CloudEvents. Default "/" and the topic.
 	Source string
 
+	// Origins are those whose resources are announced, such as
+	// "https://api.example". A change of any other is refused. Default: any.
+	Origins []string
+
+	// Ownership is the right to publish the topic, see [Own]. A change is refused
+	// once it is lost, the context of one that is under way ends, and so do the
+	// watermarks. Default none: that there is one Publisher is the program's
+	// business.
+	Ownership *Ownership
+
 	// WatermarkInterval is the time between watermarks. The protocol wants
 	// at most 500 ms. Default 250 ms.
 	WatermarkInterval time.Duration
 
+	// AnnounceTimeout bounds how long a notice may take to be safe on the
+	// bus once its change is made, whatever becomes of the caller's context.
+	// After it the change is not announced, and every reader revalidates.
+	// Default 5 s.
+	AnnounceTimeout time.Duration
+
 	// Logger hears of notices that were not published. Default: nothing is
 	// logged.
 	Logger *slog.Logger
+
+	// Clock replaces time.Now. Default time.Now.
+	Clock func() time.Time
+
+	without sabotage
 }
 
 // ErrNotAnnounced is wrapped by the error of [Publisher.Change] if the change
@@ -42,7 +64,10 @@ var ErrNotAnnounced = errors.New("resn: the change stands, its notice was not pu
 // notice, the notice is lost. Caches stay coherent all the same: the
 // watermarks end, and the next process begins a new epoch, upon which readers
 // revalidate. Durable consumers, which live by notices, miss the change.
-// There may be one Publisher for a topic at a time.
+// There may be one Publisher for a topic at a time; PublisherOptions.Ownership
+// sees to it. What it can't see to: a commit that goes on although its context
+// ended, in a process that was suspended meanwhile, is a change that the new owner
+// knows nothing of.
 //
 // It is safe for concurrent use.
 type Publisher struct {
@@ -50,17 +75,35 @@ type Publisher struct {
 	topic string
 	opts  PublisherOptions
 
-	hrefs [64]sync.Mutex // changes of one resource run one after another
+	hrefs [64]turn // changes of one resource run one after another
 	seed  maphash.Seed
 
-	mu      sync.Mutex // numbers and publishes, so that both have one order
-	epoch   string
-	seq     uint64
+	publishing turn // numbers and publishes, so that both have one order
+	epoch      string
+	seq        uint64
+	missed     atomic.Bool // a notice was given up before it had its number
+
+	mu      sync.Mutex
 	pending map[*time.Time]struct{} // when changes under way began
 
 	stop context.CancelFunc
 	done chan struct{}
 }
+
+// turn is held by one goroutine at a time. Unlike a mutex it can be waited for
+// until a context ends.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // NewPublisher returns a Publisher for a topic and begins a new epoch. End it
 // with [Publisher.Close].
@@ -70,7 +113,10 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 	}
 	p := &Publisher{
 		bus: b, topic: topic, seed: maphash.MakeSeed(), epoch: rand.Text(),
-		pending: map[*time.Time]struct{}{}, done: make(chan struct{}),
+		publishing: make(turn, 1), pending: map[*time.Time]struct{}{}, done: make(chan struct{}),
+	}
+	for i := range p.hrefs {
+		p.hrefs[i] = make(turn, 1)
 	}
 	if opts != nil {
 		p.opts = *opts
@@ -80,6 +126,12 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 	}
 	if p.opts.WatermarkInterval <= 0 {
 		p.opts.WatermarkInterval = DefaultWatermarkInterval
+	}
+	if p.opts.AnnounceTimeout <= 0 {
+		p.opts.AnnounceTimeout = 5 * time.Second
+	}
+	if p.opts.Clock == nil {
+		p.opts.Clock = time.Now
 	}
 	if p.opts.Logger == nil {
 		p.opts.Logger = slog.New(slog.DiscardHandler)
@@ -97,20 +149,27 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 // not wait for people.
 func (p *Publisher) Change(ctx context.Context, href string, commit func(context.Context) (kind, etag string, err error)) error {
 	e := Event{Topic: p.topic, Type: Update, Href: href}
-	if err := e.Validate(); err != nil {
+	owner := Announcer{Topic: p.topic, Origins: p.opts.Origins}
+	if err := owner.check(&e); err != nil {
 		return err
 	}
-	lock := &p.hrefs[maphash.String(p.seed, href)%uint64(len(p.hrefs))]
-	lock.Lock()
-	defer lock.Unlock()
+	resource := p.hrefs[maphash.String(p.seed, href)%uint64(len(p.hrefs))]
+	if err := resource.take(ctx); err != nil {
+		return fmt.Errorf("resn: change %s: another change of it is under way: %w", clip(href), err)
+	}
+	defer resource.give()
+	committing, cancel, err := p.owned(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
 
 	began := p.begin()
 	defer p.end(began)
-	var err error
-	if e.Type, e.ETag, err = commit(ctx); err != nil {
+	if e.Type, e.ETag, err = commit(committing); err != nil {
 		return err
 	}
-	e.Time = time.Now()
+	e.Time = p.opts.Clock()
 	if err := e.Validate(); err != nil {
 		// Too late to refuse the change: announce what is sure.
 		p.opts.Logger.Error("commit returned what can't be announced", "error", err)
@@ -122,8 +181,23 @@ func (p *Publisher) Change(ctx context.Context, href string, commit func(context
 	return nil
 }
 
+// owned returns a context for a commit, which ends when the topic isn't ours any
+// more.
+func (p *Publisher) owned(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	o := p.opts.Ownership
+	if o == nil {
+		return ctx, func() {}, nil
+	}
+	if err := o.err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(o.Context(), func() { cancel(context.Cause(o.Context())) })
+	return ctx, func() { stop(); cancel(nil) }, nil
+}
+
 func (p *Publisher) begin() *time.Time {
-	now := time.Now()
+	now := p.opts.Clock()
 	p.mu.Lock()
 	p.pending[&now] = struct{}{}
 	p.mu.Unlock()
@@ -136,18 +210,33 @@ func (p *Publisher) end(began *time.Time) {
 	p.mu.Unlock()
 }
 
+// announce publishes the notice of a change that is made. The caller may have
+// lost interest; readers haven't.
 func (p *Publisher) announce(ctx context.Context, e Event) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.AnnounceTimeout)
+	defer cancel()
+	if err := p.publishing.take(ctx); err != nil {
+		p.missed.Store(true)
+		return err
+	}
+	defer p.publishing.give()
+	p.renew()
 	p.seq++
 	e.Seq, e.Epoch = p.seq, p.epoch
 	err := p.bus.Publish(ctx, p.topic, e.CloudEvent(p.opts.Source))
 	if err != nil {
-		// Whether the bus has it is unknown. A new epoch tells every reader
-		// to revalidate.
-		p.epoch, p.seq = rand.Text(), 0
+		// Whether the bus has it is unknown.
+		p.missed.Store(true)
 	}
 	return err
+}
+
+// renew begins a new epoch if a notice was given up: it tells every reader to
+// revalidate. The caller has the turn.
+func (p *Publisher) renew() {
+	if p.missed.Swap(false) {
+		p.epoch, p.seq = rand.Text(), 0
+	}
 }
 
 // run writes watermarks until it is stopped.
@@ -168,18 +257,33 @@ func (p *Publisher) run(ctx context.Context) {
 }
 
 func (p *Publisher) mark(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.opts.WatermarkInterval)
+	defer cancel()
+	if err := p.publishing.take(ctx); err != nil {
+		return err
+	}
+	defer p.publishing.give()
+	if o := p.opts.Ownership; o != nil && o.err() != nil {
+		return o.err()
+	}
+	at := p.complete()
+	p.renew() // after that: what ended without a notice by then has said so
+	w := Watermark{Topic: p.topic, Epoch: p.epoch, Seq: p.seq, Time: at}
+	return p.bus.Publish(ctx, p.topic, w.CloudEvent(p.opts.Source))
+}
+
+// complete returns a time before which every change has ended, one way or the
+// other.
+func (p *Publisher) complete() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := time.Now()
+	at := p.opts.Clock()
 	for began := range p.pending {
-		if began.Before(at) {
+		if began.Before(at) && !p.opts.without.pending {
 			at = *began
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*p.opts.WatermarkInterval)
-	defer cancel()
-	w := Watermark{Topic: p.topic, Epoch: p.epoch, Seq: p.seq, Time: at}
-	return p.bus.Publish(ctx, p.topic, w.CloudEvent(p.opts.Source))
+	return at
 }
 
 // Close stops writing watermarks: within the lease readers fall back to

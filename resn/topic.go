@@ -43,6 +43,9 @@ type topic struct {
 	log   *slog.Logger
 	clock func() time.Time
 
+	onNotice func(Event)
+	onMissed func(topic, reason string)
+
 	ready chan struct{} // closed when subscribed, or when that failed
 
 	mu      sync.Mutex
@@ -55,14 +58,16 @@ type topic struct {
 
 func newTopic(name string, l *Listener) *topic {
 	return &topic{
-		name:    name,
-		cache:   l.cache,
-		scope:   l.cache.Scope(name),
-		log:     l.opts.Logger.With("topic", name),
-		clock:   l.opts.Clock,
-		ready:   make(chan struct{}),
-		tracker: tracker{lease: l.opts.Lease, tolerance: l.opts.ClockTolerance},
-		state:   TopicState{Topic: name, Reason: "no watermark yet"},
+		name:     name,
+		cache:    l.cache,
+		scope:    l.cache.Scope(name),
+		log:      l.opts.Logger.With("topic", name),
+		clock:    l.opts.Clock,
+		ready:    make(chan struct{}),
+		tracker:  tracker{lease: l.opts.Lease, tolerance: l.opts.ClockTolerance, without: l.opts.without},
+		onNotice: l.opts.OnNotice,
+		onMissed: l.opts.OnMissed,
+		state:    TopicState{Topic: name, Reason: "no watermark yet"},
 	}
 }
 
@@ -126,6 +131,9 @@ func (t *topic) carryOut(v verdict, e *Event) {
 		t.scope.Reset()
 		t.state.Resets++
 		t.log.Warn("entries must be revalidated", "reason", v.reason)
+		if t.onMissed != nil {
+			t.onMissed(t.name, v.reason)
+		}
 	}
 	if v.suspend {
 		t.scope.Suspend()
@@ -152,14 +160,36 @@ func (t *topic) apply(v verdict, e *Event) {
 		return
 	}
 	t.state.Notices++
-	if e.Type == Noop {
+	t.tell(e, v.etag)
+	if t.onNotice != nil {
+		t.onNotice(*e)
+	}
+}
+
+// tell tells the cache of a notice, and whether what it says of the version is to
+// be believed.
+func (t *topic) tell(e *Event, etag bool) {
+	if e.Type == Noop || t.tracker.without.notices {
 		return
 	}
-	change := cache.Change{URL: e.Href, Scope: t.name, Gone: e.Type == Delete}
-	if v.etag {
-		change.ETag = e.ETag
+	if t.tracker.without.stored && len(t.cache.Inspect(e.Href).Entries) == 0 {
+		return
+	}
+	change := cache.Change{URL: e.Href, Scope: t.name}
+	if etag {
+		change.ETag, change.Gone = e.ETag, e.Type == Delete
 	}
 	t.cache.Apply(change)
+}
+
+// elsewhere takes in a notice that came by another subscription of the process
+// and may be ahead of this one.
+func (t *topic) elsewhere(e *Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if apply, etag := t.tracker.elsewhere(e.Epoch, e.Seq); apply {
+		t.tell(e, etag)
+	}
 }
 
 // connection takes in what became of the connection. Between Lost and the

@@ -9,6 +9,7 @@ import "time"
 type tracker struct {
 	lease     time.Duration // how long a watermark's word holds
 	tolerance time.Duration // how far ahead an owner's clock may run
+	without   sabotage
 
 	epoch string    // "" until the first numbered message
 	first uint64    // every notice with a number above it, up to last, was seen
@@ -51,14 +52,14 @@ func (k *tracker) notice(epoch string, seq uint64, at time.Time) verdict {
 		return verdict{apply: true}
 	case epoch != k.epoch:
 		k.epoch, k.first, k.last = epoch, seq-1, seq
-		return verdict{apply: true, etag: true, reset: true, suspend: true, reason: reasonEpoch}
+		return verdict{apply: true, etag: true, reset: !k.without.epochs, suspend: true, reason: reasonEpoch}
 	case seq == k.last+1:
 		k.last = seq
 		return verdict{apply: true, etag: true}
 	case seq > k.last:
 		k.first, k.last = seq-1, seq
-		return verdict{apply: true, etag: true, reset: true, suspend: true, reason: reasonHole}
-	case seq > k.first:
+		return verdict{apply: true, etag: true, reset: !k.without.holes, suspend: true, reason: reasonHole}
+	case seq > k.first, k.without.repeats:
 		// Seen before: a bus that delivers at least once, or a relay that
 		// repeats itself after a crash.
 		return verdict{}
@@ -66,6 +67,17 @@ func (k *tracker) notice(epoch string, seq uint64, at time.Time) verdict {
 		// Late, out of a hole. What it names may have changed again since.
 		return verdict{apply: true}
 	}
+}
+
+// elsewhere judges a notice that came by another subscription of this process:
+// whether the cache must still be told of it, and whether its ETag may be
+// believed. What this one has seen and what is missing stays as it is, because
+// the notice is still to come here.
+func (k *tracker) elsewhere(epoch string, seq uint64) (apply, etag bool) {
+	if seq == 0 || k.epoch == "" || epoch != k.epoch {
+		return true, false
+	}
+	return seq <= k.first || seq > k.last, seq > k.last
 }
 
 // unreadable takes in a message that can't be applied. If it was the next
@@ -100,8 +112,11 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 		return v // an older one, delivered again
 	}
 	age := now.Sub(w.Time)
+	if k.without.late {
+		age = 0
+	}
 	switch {
-	case age < -k.tolerance:
+	case age < -k.tolerance && !k.without.future:
 		// Believing it would stretch the bound by as much as it is ahead.
 		v.suspend, v.reason = true, reasonClock
 		return v
@@ -121,5 +136,6 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 // restart goes on from a watermark that doesn't follow from what was seen.
 func (k *tracker) restart(w Watermark, reason string) verdict {
 	k.epoch, k.first, k.last = w.Epoch, w.Seq, w.Seq
-	return verdict{reset: true, suspend: true, reason: reason}
+	overlooked := k.without.holes && reason != reasonEpoch || k.without.epochs && reason == reasonEpoch
+	return verdict{reset: !overlooked, suspend: true, reason: reason}
 }

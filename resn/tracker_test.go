@@ -112,3 +112,33 @@ func TestTracker(t *testing.T) {
 		})
 	}
 }
+
+// A notice that came by another subscription of the process.
+func TestTrackerElsewhere(t *testing.T) {
+	var k tracker
+	if apply, etag := k.elsewhere("e", 5); !apply || etag {
+		t.Error("before the first message nobody knows whether it is the latest: it is applied without its ETag")
+	}
+	k.notice("e", 4, time.Time{})
+	k.notice("e", 5, time.Time{})
+	for _, test := range []struct {
+		rule        string
+		epoch       string
+		seq         uint64
+		apply, etag bool
+	}{
+		{"one that was seen is not applied again", "e", 5, false, false},
+		{"one from before the first is applied without its ETag", "e", 3, true, false},
+		{"one that is still to come is applied", "e", 6, true, true},
+		{"one of another epoch is applied without its ETag", "f", 6, true, false},
+		{"one without a number is applied without its ETag", "", 0, true, false},
+	} {
+		apply, etag := k.elsewhere(test.epoch, test.seq)
+		if apply != test.apply || etag != test.etag {
+			t.Errorf("%s: apply %v, ETag %v", test.rule, apply, etag)
+		}
+	}
+	if k.last != 5 || k.epoch != "e" {
+		t.Error("what is still to come here isn't taken as seen")
+	}
+}
