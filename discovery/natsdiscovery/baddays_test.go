@@ -1,0 +1,165 @@
+package natsdiscovery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/goswale/swale/discovery"
+	"github.com/goswale/swale/discovery/driver"
+	"github.com/goswale/swale/discovery/natsdiscovery"
+)
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func open(t *testing.T, url string) *discovery.Registry {
+	t.Helper()
+	r, err := natsdiscovery.Open(t.Context(), url, &natsdiscovery.Options{
+		Heartbeat: 300 * time.Millisecond,
+		Discovery: discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: time.Second, Grace: 5 * time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = r.Shutdown(ctx) // the server may be gone
+	})
+	return r
+}
+
+// watcher keeps the views of the service restaurants.
+func watcher(t *testing.T, r *discovery.Registry) <-chan discovery.View {
+	t.Helper()
+	views := make(chan discovery.View, 10_000)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = r.Watch(ctx, "restaurants", func(v discovery.View) { views <- v })
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	return views
+}
+
+// until waits for a view; always must hold of every view on the way.
+func until(t *testing.T, views <-chan discovery.View, rule string, always, holds func(discovery.View) bool) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		select {
+		case v := <-views:
+			if !always(v) {
+				t.Fatalf("%s: %d instances, live %v, %v", rule, len(v.Instances), v.Live, v.Err)
+			}
+			if holds(v) {
+				return
+			}
+		case <-late:
+			t.Fatalf("%s: it didn't happen", rule)
+		}
+	}
+}
+
+func anything(discovery.View) bool    { return true }
+func three(v discovery.View) bool     { return len(v.Instances) == 3 }
+func lost(v discovery.View) bool      { return !v.Live && v.Err != nil && v.Staleness() >= 0 }
+func liveAgain(v discovery.View) bool { return v.Live }
+func registerThree(t *testing.T, r *discovery.Registry) []*discovery.Registration {
+	t.Helper()
+	var all []*discovery.Registration
+	for i := range 3 {
+		g, err := r.Register(t.Context(), discovery.Instance{
+			Service: "restaurants", ID: fmt.Sprint("i", i), Endpoints: []discovery.Endpoint{{Scheme: "http", Address: "10.0.0.7:80"}},
+		}, &discovery.RegisterOptions{TTL: 3 * time.Second, Renew: 500 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+func TestServerRestart(t *testing.T) {
+	dir, port := t.TempDir(), freePort(t)
+	s := startServer(t, dir, port)
+	here, there := open(t, s.ClientURL()), open(t, s.ClientURL())
+	registerThree(t, here)
+	views := watcher(t, there)
+	until(t, views, "the instances are there", anything, three)
+	stop(s)
+	until(t, views, "a view whose server has gone says so, and keeps the instances", three, lost)
+	startServer(t, dir, port)
+	until(t, views, "it is live again, and never was empty", three, liveAgain)
+}
+
+func TestServerLosesItsFiles(t *testing.T) {
+	port := freePort(t)
+	s := startServer(t, t.TempDir(), port)
+	here, there := open(t, s.ClientURL()), open(t, s.ClientURL())
+	members := registerThree(t, here)
+	views := watcher(t, there)
+	until(t, views, "the instances are there", anything, three)
+	stop(s)
+	until(t, views, "a view whose server has gone says so", three, lost)
+	startServer(t, t.TempDir(), port)
+	until(t, views, "a server that has forgotten everything empties nobody's view", three, liveAgain)
+	late := time.After(20 * time.Second)
+	for _, g := range members {
+		for g.State().Again == 0 || !g.State().Registered {
+			select {
+			case <-late:
+				t.Fatalf("the instances register again: %+v", g.State())
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	all, err := there.List(t.Context(), "restaurants")
+	if err != nil || len(all) != 3 {
+		t.Errorf("the server knows them again: %d, %v", len(all), err)
+	}
+}
+
+// TestPermissions uses a server whose users are confined to their services.
+func TestPermissions(t *testing.T) {
+	inbox, api := "_INBOX.>", "$JS.API.>"
+	user := func(name string, publish ...string) *server.User {
+		return &server.User{Username: name, Password: "pw", Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: append(publish, api)},
+			Subscribe: &server.SubjectPermission{Allow: []string{inbox, "$KV.swale-discovery.>"}},
+		}}
+	}
+	s := startServer(t, t.TempDir(), 0, user("orders", "$KV.swale-discovery.instances.orders.>"))
+	r, err := natsdiscovery.Open(t.Context(), s.ClientURL(), &natsdiscovery.Options{
+		Conn: []nats.Option{nats.UserInfo("orders", "pw")}, Discovery: discovery.Options{CallTimeout: time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Shutdown(t.Context()) }()
+	register := func(service string) error {
+		_, err := r.Register(t.Context(), discovery.Instance{Service: service, Endpoints: []discovery.Endpoint{{Scheme: "http", Address: "10.0.0.7:80"}}}, nil)
+		return err
+	}
+	if err := register("orders"); err != nil {
+		t.Errorf("a service registers itself: %v", err)
+	}
+	if err := register("restaurants"); !errors.Is(err, driver.ErrDenied) {
+		t.Errorf("and nobody else: %v", err)
+	}
+}
