@@ -4,10 +4,18 @@ go 1.26.0
 
 require (
 	github.com/google/go-cmp v0.7.0
+	github.com/goswale/swale/auth v0.1.0
+	github.com/goswale/swale/auth/sqlauth v0.1.0
 	github.com/goswale/swale/bus v0.1.0
 	github.com/goswale/swale/bus/natsbus v0.1.0
 	github.com/goswale/swale/bus/outbox v0.1.0
 	github.com/goswale/swale/cache v0.1.0
+	github.com/goswale/swale/configsvc v0.1.0
+	github.com/goswale/swale/configsvc/sqlconfig v0.1.0
+	github.com/goswale/swale/discovery v0.1.0
+	github.com/goswale/swale/discovery/discoverysvc v0.1.0
+	github.com/goswale/swale/discovery/natsdiscovery v0.1.0
+	github.com/goswale/swale/discovery/sqlbinding v0.1.0
 	github.com/goswale/swale/hal v0.1.0
 	github.com/goswale/swale/resn v0.1.0
 	github.com/gregjones/httpcache v0.0.0-20190611155906-901d90724c79
@@ -21,6 +29,7 @@ require (
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
@@ -34,10 +43,12 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.0.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
 	github.com/yosida95/uritemplate/v3 v3.0.2 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 	modernc.org/libc v1.77.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect

@@ -8,6 +8,9 @@ const geohashLetters = "0123456789bcdefghjkmnpqrstuvwxyz"
 // box is an area between two meridians and two parallels.
 type box struct{ west, south, east, north float64 }
 
+// isGeohash reports whether a text names an area, as "" does.
+func isGeohash(text string) bool { return len(text) <= 12 && strings.Trim(text, geohashLetters) == "" }
+
 // geohashBox returns the area that a geohash names; the whole world for "".
 func geohashBox(hash string) box {
 	b := box{-180, -90, 180, 90}

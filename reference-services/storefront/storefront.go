@@ -2,6 +2,7 @@ package storefront
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -24,11 +25,41 @@ type Options struct {
 	// MaxSize bounds what a page may be asked for. Default 100.
 	MaxSize int
 
+	// Settings, if given, is asked for each page instead of Geohash and Size, so
+	// that they can change while the process runs.
+	Settings func() Settings
+
 	// Loader configures how pages are made.
 	Loader *LoaderOptions
 
 	// Logger hears of pages that lack something. Default: nothing is logged.
 	Logger *slog.Logger
+}
+
+// Settings are what may change while the process runs. The tags are those of
+// package configsvc.
+type Settings struct {
+	// Geohash is Options.Geohash.
+	Geohash string `json:"geohash"`
+	// Size is Options.Size.
+	Size int `json:"size" default:"50" check:"min=1,max=100"`
+}
+
+// Validate says what is wrong with the settings, or nil.
+func (s Settings) Validate() error {
+	if !isGeohash(s.Geohash) {
+		return fmt.Errorf("geohash is %q; it must have at most 12 letters out of %s", s.Geohash, geohashLetters)
+	}
+	return nil
+}
+
+// first is the page that a visitor sees who asks for nothing in particular.
+func (s *Storefront) first() Query {
+	if s.opts.Settings != nil {
+		now := s.opts.Settings()
+		return Query{Geohash: now.Geohash, Size: min(max(now.Size, 1), s.opts.MaxSize)}
+	}
+	return Query{Geohash: s.opts.Geohash, Size: s.opts.Size}
 }
 
 // Storefront is the edge service as an http.Handler. It is safe for concurrent
@@ -138,12 +169,12 @@ func (s *Storefront) log(ctx context.Context, p *Page) {
 // query reads what a request asks for.
 func (s *Storefront) query(r *http.Request) (Query, *hal.Problem) {
 	values := r.URL.Query()
-	q := Query{Geohash: strings.ToLower(strings.TrimSpace(values.Get("geohash"))), Size: s.opts.Size}
-	if !values.Has("geohash") {
-		q.Geohash = s.opts.Geohash
+	q := s.first()
+	if values.Has("geohash") {
+		q.Geohash = strings.ToLower(strings.TrimSpace(values.Get("geohash")))
 	}
 	problem := hal.NewProblem(http.StatusBadRequest, "")
-	if len(q.Geohash) > 12 || strings.Trim(q.Geohash, geohashLetters) != "" {
+	if !isGeohash(q.Geohash) {
 		problem.Errors = append(problem.Errors, hal.FieldError{
 			Parameter: "geohash",
 			Detail:    "must have at most 12 letters out of " + geohashLetters,
@@ -183,5 +214,5 @@ func (s *Storefront) serveHealth(w http.ResponseWriter, r *http.Request) {
 // Warm loads the page that a visitor sees first, so that the topic is
 // subscribed to and the cache is warm before the first visitor comes.
 func (s *Storefront) Warm(ctx context.Context) *Page {
-	return s.loader.Load(ctx, Query{Geohash: s.opts.Geohash, Size: s.opts.Size})
+	return s.loader.Load(ctx, s.first())
 }

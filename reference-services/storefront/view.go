@@ -72,12 +72,13 @@ type count struct {
 }
 
 func (v *view) front(w http.ResponseWriter, r *http.Request, s *Storefront) error {
-	q := Query{Geohash: s.opts.Geohash, Size: s.opts.Size}
+	q := s.first()
 	return v.write(w, r, http.StatusOK, v.scene("Restaurants near you", q, s))
 }
 
 func (v *view) problem(w http.ResponseWriter, r *http.Request, s *Storefront, p *hal.Problem) error {
-	q := Query{Geohash: r.URL.Query().Get("geohash"), Size: s.opts.Size}
+	q := s.first()
+	q.Geohash = r.URL.Query().Get("geohash")
 	c := v.scene("That can't be asked for", q, s)
 	c.Problem = p
 	return v.write(w, r, p.Status, c)

@@ -9,18 +9,23 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/goswale/swale/auth/authcmd"
+	"github.com/goswale/swale/configsvc/configcmd"
+	"github.com/goswale/swale/discovery/rules/rulescmd"
 )
 
 func main() {
 	// The first signal asks to stop; a second one ends the program at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	env := environment{stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv}
+	env := environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv}
 	os.Exit(run(ctx, env, os.Args[1:]))
 }
 
 // environment is what a command sees of the world.
 type environment struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookup         func(name string) (string, bool)
 }
@@ -45,8 +50,32 @@ func commands() []command {
 		{"demo", "measure: swale demo n+1", runDemo},
 		{"restaurants", "run the domain service alone, on a bus that runs elsewhere", runRestaurants},
 		{"storefront", "run the edge service alone, on a bus that runs elsewhere", runStorefront},
+		{"config", "read, write and explain configuration: swale config explain", external(func(ctx context.Context, env environment, args []string) int {
+			return configcmd.Main(ctx, args, env.stdin, env.stdout, env.stderr)
+		})},
+		{"auth", "say what services may do, and why: swale auth explain", external(func(ctx context.Context, env environment, args []string) int {
+			return authcmd.Main(ctx, args, env.stdout, env.stderr)
+		})},
+		{"rules", "check rules, and say which one decides: swale rules explain", external(func(ctx context.Context, env environment, args []string) int {
+			return rulescmd.Main(ctx, args, env.stdin, env.stdout, env.stderr)
+		})},
 		{"version", "print the version", runVersion},
 		{"help", "print this", runHelp},
+	}
+}
+
+// exitError is the error of a command that has said itself what went wrong.
+type exitError int
+
+func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// external makes a command of one that a module brings.
+func external(main func(ctx context.Context, env environment, args []string) int) func(context.Context, environment, []string) error {
+	return func(ctx context.Context, env environment, args []string) error {
+		if code := main(ctx, env, args); code != exitOK {
+			return exitError(code)
+		}
+		return nil
 	}
 }
 
@@ -67,7 +96,10 @@ func run(ctx context.Context, env environment, args []string) int {
 			continue
 		}
 		err := c.run(ctx, env, args[1:])
+		var code exitError
 		switch {
+		case errors.As(err, &code):
+			return int(code)
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return exitOK
 		case errors.Is(err, errUsage):

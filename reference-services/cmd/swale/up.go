@@ -14,17 +14,19 @@ import (
 // short.
 const stopPatience = 15 * time.Second
 
-const upAbout = `Runs the whole reference system in this process: an embedded bus, the restaurants
-service that owns the data, and the storefront that shows it. Everything is kept
-in one directory, and a second start finds it again.`
+const upAbout = `Runs the whole reference system in this process: an embedded bus, the kernel
+(discovery, configuration and login), the restaurants service that owns the data,
+and the storefront that shows it. Everything is kept in one directory, and a
+second start finds it again.`
 
 func runUp(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "up", upAbout)
-	opts, logs := &system.Options{Explorer: true}, &logFlags{}
+	opts, logs := &system.Options{Explorer: true, Kernel: true}, &logFlags{}
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` of the storefront")
 	dataFlag(f, opts)
 	restaurantsFlags(f, opts, "the port after --listen")
 	f.StringVar(&opts.NATSListen, "nats-listen", "", "`address` of the embedded bus; default: two ports after --listen")
+	f.StringVar(&opts.KernelListen, "kernel-listen", "", "`address` of discovery, configuration and login; default: three ports after --listen")
 	f.StringVar(&opts.NATS, "nats", "", "`url` of a NATS server with JetStream to use; default: one is embedded")
 	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
 	logs.define(f)
@@ -39,7 +41,7 @@ notices go over a bus that runs elsewhere.`
 
 func runRestaurants(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "restaurants", restaurantsAbout)
-	opts, logs := &system.Options{NoStorefront: true}, &logFlags{}
+	opts, logs := &system.Options{NoStorefront: true, Register: true}, &logFlags{}
 	f.StringVar(&opts.RestaurantsListen, "listen", "127.0.0.1:8081", "`address` to listen on")
 	dataFlag(f, opts)
 	restaurantsFlags(f, opts, "")
@@ -162,6 +164,11 @@ func announce(w io.Writer, s *system.System, opts *system.Options, took time.Dur
 	}
 	if s.ExplorerURL != "" {
 		fmt.Fprintf(w, "explorer     %s\n", s.ExplorerURL)
+	}
+	if s.KernelURL != "" {
+		fmt.Fprintf(w, "config       %sconfig/page/\n", s.KernelURL)
+		fmt.Fprintf(w, "discovery    %sdiscovery/\n", s.KernelURL)
+		fmt.Fprintf(w, "login        %slogin/signin\n", s.KernelURL)
 	}
 	where := "elsewhere"
 	if s.Embedded {

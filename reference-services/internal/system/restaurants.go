@@ -2,7 +2,6 @@ package system
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -31,20 +30,9 @@ func (s *System) startRestaurants(ctx context.Context, l net.Listener, opts Opti
 	if err := s.fill(ctx, service, opts); err != nil {
 		return err
 	}
-	relaying, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- service.Run(relaying) }()
-	s.started("restaurants' relay", func(ctx context.Context) error {
-		stop()
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-			return fmt.Errorf("it still publishes: %w", ctx.Err())
-		}
-	})
+	s.run(ctx, "restaurants' relay", service.Run)
 	server := serve("restaurants", l, service.Handler(), s.log)
 	s.started("restaurants", server.shutdown)
 	s.RestaurantsURL = base + "/"
-	return nil
+	return s.register(ctx, "restaurants", baseURL(l)+"/")
 }

@@ -24,13 +24,19 @@ const (
 // owner answers. It starts without the owner too.
 func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Options) error {
 	log := s.log.With("service", "storefront")
+	settings, err := s.storefrontSettings(ctx, opts)
+	if err != nil {
+		return err
+	}
 	client, err := resn.NewClient(s.Bus, &resn.ClientOptions{
-		Transport: &http.Transport{
+		// The cache keeps what is at the owner's public origin, whichever
+		// instance has answered.
+		Transport: s.discovered(&http.Transport{
 			DialContext:           (&net.Dialer{Timeout: connectWithin}).DialContext,
 			ResponseHeaderTimeout: answerWithin,
 			MaxIdleConnsPerHost:   64,
 			IdleConnTimeout:       90 * time.Second,
-		},
+		}, map[string]string{strings.TrimSuffix(s.RestaurantsURL, "/"): "restaurants"}),
 		Guard:  &resn.GuardOptions{Retries: 1},
 		Logger: log,
 	})
@@ -38,7 +44,7 @@ func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Optio
 		return err
 	}
 	s.started("storefront's client", client.Close)
-	front := storefront.New(s.RestaurantsURL, client, storefrontOptions(opts, s.log))
+	front := storefront.New(s.RestaurantsURL, client, &storefront.Options{Geohash: opts.Geohash, Settings: settings, Logger: log})
 	if page := front.Warm(ctx); page.Degraded() {
 		log.WarnContext(ctx, "the restaurants service doesn't answer yet", "url", s.RestaurantsURL, "error", page.Err)
 	} else {
@@ -52,6 +58,9 @@ func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Optio
 	server := serve("storefront", l, handler, s.log)
 	s.started("storefront", server.shutdown)
 	s.StorefrontURL = baseURL(l) + "/"
+	if err := s.register(ctx, "storefront", s.StorefrontURL); err != nil {
+		return err
+	}
 	return ctx.Err()
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/goswale/swale/bus"
-	"github.com/goswale/swale/reference-services/storefront"
+	"github.com/goswale/swale/discovery"
 )
 
 // Options say which parts run, and where.
@@ -32,6 +32,15 @@ type Options struct {
 	// Service is the root of a restaurants service that runs elsewhere, for a
 	// storefront alone. Default: at RestaurantsListen.
 	Service string
+
+	// Kernel adds discovery, configuration and login. KernelListen is their
+	// address. Default: three ports after Listen.
+	Kernel       bool
+	KernelListen string
+
+	// Register enters the services of this process into the registry on the bus,
+	// for those that run elsewhere. With Kernel they always are.
+	Register bool
 
 	// NoStorefront and NoRestaurants leave that service out.
 	NoStorefront, NoRestaurants bool
@@ -70,6 +79,7 @@ type System struct {
 	StorefrontURL  string // empty if left out
 	ExplorerURL    string // empty if there is none
 	RestaurantsURL string
+	KernelURL      string // empty if there is none
 	NATSURL        string
 	Bus            *bus.Bus
 	Embedded       bool // the bus runs in this process
@@ -80,6 +90,8 @@ type System struct {
 	// down are the parts to stop, in the order in which they were started.
 	down []part
 	log  *slog.Logger
+
+	registry *discovery.Registry // nil without a kernel
 }
 
 type part struct {
@@ -102,6 +114,9 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 	}
 	if opts.NATSListen == "" {
 		opts.NATSListen = after(opts.Listen, 2)
+	}
+	if opts.KernelListen == "" {
+		opts.KernelListen = after(opts.Listen, 3)
 	}
 	defer func() {
 		if err != nil {
@@ -126,6 +141,16 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 	}
 	if err := s.startBus(ctx, opts); err != nil {
 		return nil, err
+	}
+	if opts.Kernel {
+		if err := s.startKernel(ctx, ports.kernel, opts); err != nil {
+			return nil, fmt.Errorf("kernel: %w", err)
+		}
+	}
+	if opts.Register && !opts.Kernel {
+		if err := s.joinRegistry(ctx); err != nil {
+			return nil, fmt.Errorf("registry: %w", err)
+		}
 	}
 	s.RestaurantsURL = opts.Service
 	if s.RestaurantsURL == "" {
@@ -167,6 +192,26 @@ func (s *System) started(name string, stop func(context.Context) error) {
 	s.down = append(s.down, part{name, stop})
 }
 
+// run runs a part in the background until the system stops. What it returns when
+// it is asked to end counts as a failure of stopping it, unless it is that.
+func (s *System) run(ctx context.Context, name string, part func(context.Context) error) {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- part(running) }()
+	s.started(name, func(ctx context.Context) error {
+		stop()
+		select {
+		case err := <-done:
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("it still works: %w", ctx.Err())
+		}
+	})
+}
+
 // lock locks the directories of the parts that keep something, each its own:
 // services that run in processes of their own may share Data.
 func (s *System) lock(opts Options) error {
@@ -176,6 +221,9 @@ func (s *System) lock(opts Options) error {
 	}
 	if !opts.NoRestaurants {
 		dirs = append(dirs, restaurantsDir(opts.Data))
+	}
+	if opts.Kernel {
+		dirs = append(dirs, kernelDir(opts.Data))
 	}
 	for _, dir := range dirs {
 		l, err := lockDir(dir)
@@ -191,7 +239,7 @@ func busDir(data string) string         { return filepath.Join(data, "nats") }
 func restaurantsDir(data string) string { return filepath.Join(data, "restaurants") }
 
 // ports are the listeners of the services, nil for what is left out.
-type ports struct{ storefront, restaurants net.Listener }
+type ports struct{ storefront, restaurants, kernel net.Listener }
 
 func (s *System) listen(ctx context.Context, opts Options) (p ports, err error) {
 	open := func(address, flag string) net.Listener {
@@ -217,10 +265,8 @@ func (s *System) listen(ctx context.Context, opts Options) (p ports, err error) 
 	if !opts.NoRestaurants {
 		p.restaurants = open(opts.RestaurantsListen, "restaurants-listen")
 	}
+	if opts.Kernel {
+		p.kernel = open(opts.KernelListen, "kernel-listen")
+	}
 	return p, err
-}
-
-// storefrontOptions are those of the edge service.
-func storefrontOptions(opts Options, logger *slog.Logger) *storefront.Options {
-	return &storefront.Options{Geohash: opts.Geohash, Logger: logger.With("service", "storefront")}
 }
