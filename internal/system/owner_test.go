@@ -1,0 +1,308 @@
+package system
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/outbox"
+	"github.com/goswale/swale/resn"
+)
+
+// The topics: one is announced through an outbox, the other by a publisher.
+const (
+	things = "things"
+	orders = "orders"
+)
+
+// extVersion tells the simulator, and nobody else, which change a notice is about.
+const extVersion = "simversion"
+
+var errDead = errors.New("the process is dead")
+
+// process is a process: of an owner, or of a reader.
+type process struct {
+	w    *world
+	id   int
+	name string
+	conn *conn
+	bus  *bus.Bus
+
+	mu   sync.Mutex
+	gate chan struct{} // closed when it goes on; nil while it runs
+	soon int           // it stops when it has passed so many times
+	dead bool
+
+	// An owner's.
+	box   *outbox.Outbox
+	pub   *resn.Publisher
+	stop  context.CancelFunc
+	ended chan struct{}
+
+	reader
+}
+
+func (w *world) newProcess(name string) *process {
+	w.processCount++
+	p := &process{w: w, id: w.processCount, name: name, ended: make(chan struct{})}
+	p.conn = &conn{broker: w.broker, process: p}
+	p.bus = bus.New(p.conn, nil)
+	return p
+}
+
+// pass waits while the process is suspended, and says when it is dead. Everything
+// by which a process can act on the world passes here.
+func (p *process) pass() error {
+	for {
+		p.mu.Lock()
+		if p.soon > 0 {
+			if p.soon--; p.soon == 0 {
+				p.gate = make(chan struct{})
+			}
+		}
+		gate, dead := p.gate, p.dead
+		p.mu.Unlock()
+		switch {
+		case dead:
+			return errDead
+		case gate == nil:
+			return nil
+		}
+		<-gate
+	}
+}
+
+// suspend stops the process when it has passed n more times: somewhere between
+// any two things that it does.
+func (p *process) suspend(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate == nil {
+		p.soon = n
+	}
+}
+
+// resume lets the process go on.
+func (p *process) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.soon = 0
+	if p.gate != nil {
+		close(p.gate)
+		p.gate = nil
+	}
+}
+
+// suspended reports whether the process stands still, or is about to.
+func (p *process) suspended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gate != nil || p.soon > 0
+}
+
+// kill ends the process where it is.
+func (p *process) kill() {
+	p.mu.Lock()
+	p.dead = true
+	p.mu.Unlock()
+	p.resume()
+	if p.stop != nil {
+		p.stop()
+	}
+}
+
+// startRelay starts a process of the service that has the database.
+func (w *world) startRelay(i int) {
+	generation := w.generation(i)
+	p := w.newProcess(fmt.Sprintf("things %c%d", 'a'+i, generation))
+	p.box = outbox.New(w.db.sql, dialect{w.db, p}, &outbox.Options{Clock: w.ownerNow})
+	relay := outbox.NewRelay(p.box, p.bus, &outbox.RelayOptions{
+		Topics: []string{things},
+		Watermark: func(topic string, m outbox.Watermark) bus.Event {
+			return resn.Watermark{Topic: topic, Epoch: m.Epoch, Seq: m.Sequence, Time: m.Time}.CloudEvent("/" + topic)
+		},
+		LeaderTTL: w.plan.leaderTTL, RetryMax: 500 * time.Millisecond,
+	})
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(w.ctx)
+	go func() {
+		defer close(p.ended)
+		_ = relay.Run(ctx)
+	}()
+	w.relays[i] = p
+	w.all = append(w.all, p)
+	w.say(p.name, nil, "starts")
+}
+
+// startPublisher starts the process of the service without a database.
+func (w *world) startPublisher() {
+	p := w.newProcess("orders " + strconv.Itoa(w.generation(2)))
+	opts := resn.PublisherOptions{Clock: w.ownerNow}
+	w.mutation.publisher(&opts)
+	var err error
+	if p.pub, err = resn.NewPublisher(p.bus, orders, &opts); err != nil {
+		panic(err)
+	}
+	p.stop = func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = p.pub.Close(ctx)
+	}
+	close(p.ended)
+	w.publisher = p
+	w.all = append(w.all, p)
+	w.say(p.name, nil, "starts")
+}
+
+// generation counts the processes that were started in a place.
+func (w *world) generation(place int) int {
+	w.generations[place]++
+	return w.generations[place]
+}
+
+// led notes that a process began to lead.
+func (w *world) led(p *process) {
+	w.tally.count(countTerms)
+	w.say(p.name, nil, "leads")
+}
+
+// transaction is one of the service that has the database, while it is open.
+type transaction struct {
+	tx   *sql.Tx
+	p    *process
+	res  *resource
+	text string
+}
+
+// running returns a process of the service with the database that isn't suspended.
+func (w *world) running() *process {
+	for _, p := range w.relays {
+		if !p.suspended() {
+			return p
+		}
+	}
+	return nil
+}
+
+// begin begins a transaction that changes a thing and announces it.
+func (w *world) begin(r *resource, gone bool) *transaction {
+	p := w.running()
+	if p == nil || w.open[r] != nil {
+		return nil
+	}
+	tx, err := w.db.sql.BeginTx(w.ctx, nil)
+	if err != nil {
+		panic(err)
+	}
+	n := len(r.past)
+	gone = gone && !r.last().gone
+	c := &change{res: r, n: n, gone: gone}
+	t := &transaction{tx: tx, p: p, res: r, text: r.path + " " + strconv.FormatBool(gone)}
+	event := w.notice(c).CloudEvent("/things")
+	event.SetExtension(extVersion, strconv.Itoa(n))
+	if _, err := tx.ExecContext(w.ctx, "change", t.text); err != nil {
+		panic(err)
+	}
+	if err := p.box.Append(w.ctx, tx, things, event); err != nil {
+		panic(err)
+	}
+	w.open[r] = t
+	return t
+}
+
+// notice is what is said about a change that is about to be committed.
+func (w *world) notice(c *change) resn.Event {
+	e := resn.Event{Topic: c.res.topic, Type: resn.Update, Href: origin + c.res.path, Time: w.ownerNow()}
+	if c.gone {
+		e.Type = resn.Delete
+	}
+	if w.plan.tags {
+		e.ETag = c.noticeTag()
+	}
+	return e
+}
+
+func (w *world) commit(t *transaction) {
+	delete(w.open, t.res)
+	if err := t.tx.Commit(); err != nil {
+		panic(err)
+	}
+	t.p.box.Wake()
+}
+
+// committed is called by the database for each change of a transaction.
+func (w *world) committed(text string) {
+	path, gone, _ := strings.Cut(text, " ")
+	w.changed(w.resource(path), gone == "true")
+}
+
+// changed makes what is true from now on.
+func (w *world) changed(r *resource, gone bool) *change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := r.add(gone && !r.last().gone, time.Now())
+	w.say("owner", []string{r.path, r.topic}, "commits %s", c)
+	w.changes = append(w.changes, c)
+	return c
+}
+
+// announcement is a change that goes through a publisher. The world lets it
+// commit, and lets it hear that it did.
+type announcement struct {
+	res               *resource
+	gone              bool
+	commit, committed chan struct{}
+}
+
+// announce begins a change of an order.
+func (w *world) announce(r *resource, gone bool) {
+	a := &announcement{res: r, gone: gone, commit: make(chan struct{}), committed: make(chan struct{})}
+	w.announcing = append(w.announcing, a)
+	p := w.publisher
+	w.say(p.name, []string{r.path, r.topic}, "begins to change %s", r.path)
+	w.work.Go(func() {
+		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+		defer cancel()
+		_ = p.pub.Change(ctx, origin+r.path, func(ctx context.Context) (kind, tag string, err error) {
+			select {
+			case <-a.commit:
+			case <-ctx.Done():
+				return "", "", ctx.Err()
+			}
+			if err := p.pass(); err != nil {
+				return "", "", err
+			}
+			c := w.changed(a.res, a.gone)
+			kind = resn.Update
+			if c.gone {
+				kind = resn.Delete
+			}
+			if w.plan.tags {
+				tag = c.noticeTag()
+			}
+			<-a.committed
+			return kind, tag, p.pass()
+		})
+	})
+}
+
+// proceed takes the oldest announcement one stage further.
+func (w *world) proceed() {
+	a := w.announcing[0]
+	select {
+	case <-a.commit:
+		close(a.committed)
+		w.announcing = w.announcing[1:]
+	default:
+		close(a.commit)
+	}
+}
+
+// ownerNow is the owners' clock.
+func (w *world) ownerNow() time.Time { return time.Now().Add(w.plan.skew) }

@@ -1,0 +1,507 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/goswale/swale/bus/driver"
+	"github.com/goswale/swale/resn"
+)
+
+// world is one seed's world. One goroutine takes its steps; between steps every
+// other goroutine of the bubble has come to rest. What others touch is guarded by
+// mu.
+type world struct {
+	seed     uint64
+	rng      *rand.Rand
+	plan     plan
+	mutation *mutation
+	began    time.Time
+	ctx      context.Context
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+
+	step     int
+	timeline timeline
+	tally    tally
+	breach   *breach
+	mended   bool
+
+	broker    *broker
+	db        *database
+	resources []*resource
+	relays    [2]*process
+	publisher *process
+	readers   []*process
+	all       []*process
+
+	processCount, asks int
+	generations        [3]int
+	epoch              int
+	open               map[*resource]*transaction
+	announcing         []*announcement
+	exchanges, flying  []*exchange
+	asking             []*ask
+
+	mu       sync.Mutex
+	changes  []*change
+	epochs   map[string]map[string]int // topic, epoch: order of appearance
+	epochsAt map[string]time.Time
+	arrived  []*exchange
+	ended    []*ask
+}
+
+// plan says what kind of world a seed makes.
+type plan struct {
+	steps      int
+	pace       int           // requests that move in one step
+	calm       float64       // how likely a queue is emptied as time passes
+	chaos      float64       // how likely a message is lost, repeated, or its fate unknown
+	trouble    float64       // how likely something worse happens in a step
+	failures   float64       // how likely a request fails at each stage
+	lag        time.Duration // how far replicas are behind at most
+	declared   time.Duration // resn-lag
+	tags       bool          // notices name ETags
+	skew       time.Duration // the owners' clock less the readers'
+	quiet      bool          // nothing is late
+	maxAge     int
+	maxBytes   int64
+	maxRecords int
+	vouchLimit time.Duration
+	leaderTTL  time.Duration
+}
+
+func (p *plan) text() string {
+	return fmt.Sprintf("max-age=%d, notices name ETags: %v, replicas lag up to %v (resn-lag=%d), owners' clock %+v, MaxBytes %d, MaxRecords %d, VouchLimit %v",
+		p.maxAge, p.tags, p.lag, int(p.declared.Seconds()), p.skew, p.maxBytes, p.maxRecords, p.vouchLimit)
+}
+
+func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
+
+func pick[T any](w *world, of ...T) T { return of[w.rng.IntN(len(of))] }
+
+func (w *world) resource(path string) *resource {
+	i := slices.IndexFunc(w.resources, func(r *resource) bool { return r.path == path })
+	return w.resources[i]
+}
+
+// some returns a resource: the first ones are popular.
+func (w *world) some() *resource {
+	n := len(w.resources)
+	return w.resources[min(w.rng.IntN(n), w.rng.IntN(n), w.rng.IntN(n))]
+}
+
+// owned returns a resource of a topic that has a state of its own.
+func (w *world) owned(topic string) *resource {
+	for {
+		if r := w.some(); r.topic == topic {
+			return r
+		}
+	}
+}
+
+func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
+	w := &world{
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5357_414c_45)), mutation: m, began: time.Now(),
+		open: map[*resource]*transaction{}, epochs: map[string]map[string]int{}, epochsAt: map[string]time.Time{}, epoch: 1,
+	}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	w.timeline.began = w.began
+	w.plan = plan{
+		steps: 60 + w.rng.IntN(100), pace: pick(w, 1, 4, 8),
+		calm: pick(w, 1, 0.95, 0.6, 0.15), chaos: pick(w, 0, 0.05, 0.3), trouble: pick(w, 0, 0.03, 0.1),
+		failures: pick(w, 0, 0, 0.05), lag: pick[time.Duration](w, 0, 0, 0, 1200*time.Millisecond, 5*time.Second),
+		tags: w.chance(0.5), skew: time.Duration(w.rng.IntN(800)-400) * time.Millisecond,
+		maxAge: pick(w, 0, 0, 1), maxBytes: pick[int64](w, 0, 0, 4<<10), maxRecords: pick(w, 0, 1),
+		leaderTTL: pick(w, time.Second, 3*time.Second), vouchLimit: pick(w, time.Hour, time.Hour, 4*time.Second),
+	}
+	if w.plan.lag > 0 && w.chance(0.7) {
+		w.plan.declared = w.plan.lag.Truncate(time.Second) + time.Second
+	}
+	if w.chance(0.08) {
+		// More than is tolerated. Nobody can tell a clock that is ahead from a
+		// message that was late by as much, so nothing is late.
+		w.plan.skew, w.plan.quiet, w.plan.calm, w.plan.chaos = 2*time.Second, true, 1, 0
+	}
+	w.broker = &broker{w: w, topics: map[string]*channel{}}
+	w.db = newDatabase(w.ownerNow, w.committed)
+	w.db.without = m.relay
+	w.resources = newResources(w)
+	for i := range 2 {
+		w.startReader(i)
+	}
+	w.startRelay(0)
+	synctest.Wait()
+	w.startRelay(1)
+	w.startPublisher()
+	if w.chance(0.85) {
+		for _, p := range w.readers {
+			for _, topic := range []string{things, orders} {
+				_ = p.client.Listen(w.ctx, topic)
+			}
+		}
+	}
+	w.pass(500*time.Millisecond, 1)
+	return w
+}
+
+// run takes the steps until a rule breaks, mends everything, and cleans up.
+func (w *world) run() {
+	for w.step < w.plan.steps && w.breach == nil {
+		w.next()
+		w.act()
+		w.settle()
+	}
+	w.tally.counts[countSteps].Add(int64(w.step))
+	w.mend()
+	for _, p := range w.readers {
+		for _, state := range p.client.Topics() {
+			w.tally.counts[countResets].Add(int64(state.Resets))
+		}
+	}
+	w.end()
+}
+
+func (w *world) next() {
+	w.step++
+	w.timeline.next(w.step)
+}
+
+// act does one thing.
+func (w *world) act() {
+	if w.chance(w.plan.trouble) {
+		w.disturb()
+		return
+	}
+	switch n := w.rng.IntN(100); {
+	case n < 26:
+		w.askSomething()
+	case n < 32:
+		w.sweep()
+	case n < 56:
+		if len(w.flying) == 0 {
+			w.askSomething()
+		}
+		for range min(w.plan.pace, len(w.flying)) {
+			x := w.flying[w.rng.IntN(len(w.flying))]
+			for w.move(x); x.done == 0 && w.chance(0.6); {
+				w.move(x)
+			}
+		}
+	case n < 66:
+		w.pass(pick[time.Duration](w, 50, 250, 250, 600, 1200, 3000, 6000)*time.Millisecond, w.plan.calm)
+	case n < 68:
+		w.find(pick(w, w.readers...))
+	case n < 75:
+		if subs := w.broker.subscriptions(pick(w, w.readers...)); len(subs) > 0 {
+			pick(w, subs...).deliver()
+		}
+	case n < 82:
+		if t := w.begin(w.owned(things), w.chance(0.15)); t != nil && w.chance(0.8) {
+			w.commit(t)
+		}
+	case n < 86:
+		for _, r := range w.resources {
+			if t := w.open[r]; t != nil {
+				w.commit(t)
+				break
+			}
+		}
+	case n < 93:
+		w.changeOrder()
+	case n < 96:
+		w.write(pick(w, w.readers...), w.owned(things), pick(w, http.MethodPut, http.MethodPut, http.MethodDelete))
+	case n < 98:
+		if len(w.asking) > 0 {
+			a := w.asking[min(w.rng.IntN(len(w.asking)), w.rng.IntN(len(w.asking)))]
+			w.say(a.p.name, []string{a.res.path}, "%s is cancelled", a.name())
+			w.tally.count(countCancelled)
+			a.cancelled = true
+			a.cancel()
+		}
+	default:
+		w.disturb()
+	}
+}
+
+func (w *world) askSomething() {
+	p, r, want := pick(w, w.readers...), w.some(), wanted{}
+	if w.chance(0.15) {
+		want.query = "?view=full"
+	}
+	if r.varies && w.chance(0.5) {
+		want.lang = "de"
+	}
+	if len(w.flying) > 0 && w.chance(0.35) { // what others are just waiting for
+		if x := pick(w, w.flying...); x.method == http.MethodGet {
+			p, r, want = x.p, x.res, x.want
+		}
+	}
+	w.startAsk(p, r, want)
+}
+
+// changeOrder begins to change an order, or takes a change that was begun further.
+func (w *world) changeOrder() {
+	if len(w.announcing) < 2 && w.chance(0.6) && !w.publisher.suspended() {
+		w.announce(w.owned(orders), w.chance(0.15))
+	}
+	for range 3 {
+		if len(w.announcing) > 0 && w.chance(0.7) {
+			synctest.Wait()
+			w.proceed()
+		}
+	}
+	if w.plan.quiet {
+		w.proceedAll()
+	}
+}
+
+// sweep lets one process read everything there is, and waits for the answers.
+func (w *world) sweep() {
+	p := pick(w, w.readers...)
+	for _, r := range w.resources {
+		w.next()
+		w.startAsk(p, r, wanted{})
+		w.settle()
+		for _, x := range slices.Clone(w.flying) {
+			for x.p == p && x.res == r && x.done == 0 {
+				w.move(x)
+			}
+		}
+		w.settle()
+	}
+}
+
+// pass lets time pass, while relays, publisher and bus do their work.
+func (w *world) pass(d time.Duration, calm float64) {
+	w.say("", nil, "%v pass", d)
+	for d > 0 {
+		slice := min(d, 250*time.Millisecond)
+		d -= slice
+		for _, p := range []*process{w.relays[0], w.relays[1], w.publisher} {
+			if p != nil && p.suspended() && w.chance(0.15) {
+				w.hang(p)
+			}
+		}
+		<-time.After(slice)
+		synctest.Wait()
+		w.register()
+		for _, p := range w.readers {
+			for _, s := range w.broker.subscriptions(p) {
+				for w.chance(calm) && s.waiting() {
+					s.deliver()
+					w.judgeBounds(p)
+				}
+			}
+		}
+		synctest.Wait()
+	}
+}
+
+// disturb lets something go wrong, or right again.
+func (w *world) disturb() {
+	relay := w.rng.IntN(2)
+	reader := pick(w, w.readers...)
+	kind := w.rng.IntN(12)
+	if w.plan.quiet {
+		kind = pick(w, 2, 4, 9)
+	}
+	switch kind {
+	case 0, 1:
+		p := w.relays[relay]
+		w.hang(p)
+	case 2:
+		p := w.relays[relay]
+		w.say(p.name, nil, "is killed")
+		w.tally.count(countDeaths)
+		p.kill()
+		w.startRelay(relay)
+	case 3:
+		w.hang(w.publisher)
+	case 4:
+		w.say(w.publisher.name, nil, "is killed")
+		w.tally.count(countDeaths)
+		w.publisher.kill()
+		w.proceedAll() // who is dead commits no more
+		synctest.Wait()
+		w.startPublisher()
+	case 5, 6:
+		tell := w.chance(0.5)
+		w.say("bus", []string{reader.name}, "parts with %s%s", reader.name, mark(!tell, ", who doesn't notice"))
+		w.tally.count(countCuts)
+		w.broker.turn(reader, true, tell, false)
+	case 7:
+		hole, tell := w.chance(0.5), w.chance(0.5)
+		w.say("bus", []string{reader.name}, "is there again for %s%s", reader.name, mark(hole, ", with a hole"))
+		w.broker.turn(reader, false, tell, hole)
+	case 8:
+		p := w.relays[relay]
+		on := w.chance(0.5)
+		w.say("bus", nil, "parts with %s: %v", p.name, on)
+		w.broker.turn(p, on, false, false)
+	case 9:
+		if subs := w.broker.subscriptions(reader); len(subs) > 0 {
+			s, on := pick(w, subs...), w.chance(0.6)
+			s.forget(on)
+			w.say("bus", []string{reader.name, s.topic}, "forgets that %s listens to %s: %v", reader.name, s.topic, on)
+		}
+	case 10:
+		w.find(reader)
+	case 11:
+		w.epoch++
+		w.say("owner", nil, "begins epoch db%d", w.epoch)
+		w.db.restore(w.epoch)
+	}
+}
+
+// find delivers something that was lost.
+func (w *world) find(reader *process) {
+	for _, s := range w.broker.subscriptions(reader) {
+		if s.find() {
+			return
+		}
+	}
+}
+
+func (w *world) hang(p *process) {
+	if p.suspended() {
+		p.resume()
+		w.say(p.name, nil, "goes on")
+		return
+	}
+	p.suspend(1 + w.rng.IntN(6))
+	w.tally.count(countHangs)
+	w.say(p.name, nil, "is about to be suspended")
+}
+
+func (w *world) proceedAll() {
+	for len(w.announcing) > 0 {
+		w.proceed()
+	}
+}
+
+// settle waits until everybody has come to rest and judges what they got.
+func (w *world) settle() {
+	synctest.Wait()
+	w.register()
+	w.collect()
+	for _, p := range w.readers {
+		w.judgeBounds(p)
+	}
+}
+
+// mend makes everything work again, and sees that it does: everybody hears of
+// everything, and vouches again.
+func (w *world) mend() {
+	if w.breach != nil {
+		return
+	}
+	w.next()
+	w.say("", nil, "everything is mended")
+	w.plan.failures, w.plan.chaos, w.mended = 0, 0, true
+	w.broker.mu.Lock()
+	w.broker.calm = true
+	w.broker.mu.Unlock()
+	for _, p := range w.all {
+		p.resume()
+		w.broker.turn(p, false, true, false)
+		for _, s := range w.broker.subscriptions(p) {
+			s.forget(false)
+		}
+	}
+	for _, r := range w.resources {
+		if t := w.open[r]; t != nil {
+			w.commit(t)
+		}
+	}
+	w.proceedAll()
+	w.pass(8*time.Second, 1)
+	w.settle()
+	w.drain()
+	w.pass(time.Second, 1)
+	for _, p := range w.readers {
+		for _, r := range w.resources {
+			w.next()
+			w.startAsk(p, r, wanted{}).final = true
+			w.settle()
+			w.drain()
+		}
+	}
+	w.pass(time.Second, 1)
+	for _, p := range w.readers {
+		w.judgeMended(p)
+	}
+}
+
+// drain lets everything that is under way arrive.
+func (w *world) drain() {
+	for range 1000 {
+		if len(w.flying) == 0 || w.breach != nil {
+			break
+		}
+		w.next()
+		w.move(w.flying[0])
+		w.settle()
+	}
+	for _, a := range w.asking {
+		w.breaks("G5", w.about(a), "%s still waits although nothing is under way", a.name())
+	}
+}
+
+// judgeMended: once everything works a process vouches again (G3).
+func (w *world) judgeMended(p *process) {
+	live := func(s resn.TopicState) bool { return s.Live }
+	if topics := p.client.Topics(); len(topics) < 2 || !live(topics[0]) || !live(topics[1]) {
+		w.pass(11*time.Second, 1) // until a subscription that failed is tried again
+	}
+	states := p.client.Topics()
+	for _, s := range states {
+		if !s.Live && w.plan.skew <= tolerance {
+			w.breaks("G3", []string{p.name, s.Topic}, "everything works again, and %s doesn't vouch for %s: %s", p.name, s.Topic, s.Reason)
+		}
+	}
+	if len(states) > 0 && states[0].Live {
+		w.tally.count(countRestored)
+	}
+}
+
+// end lets every goroutine end.
+func (w *world) end() {
+	for _, p := range w.all {
+		p.kill()
+	}
+	w.proceedAll()
+	for _, t := range w.open {
+		_ = t.tx.Rollback()
+	}
+	w.cancel()
+	for range 2 {
+		synctest.Wait()
+		w.register()
+		for _, x := range slices.Clone(w.flying) {
+			w.land(x)
+			x.answer <- nil
+		}
+	}
+	w.work.Wait()
+	ctx := context.Background()
+	for _, p := range w.all {
+		<-p.ended
+		if p.pub != nil {
+			_ = p.pub.Close(ctx)
+		}
+		if p.client != nil {
+			_ = p.client.Close(ctx)
+		}
+		_ = p.bus.Shutdown(ctx)
+	}
+	_ = w.db.sql.Close()
+}
+
+var _ driver.Subscription = (*subscription)(nil)
