@@ -2,6 +2,7 @@ package ratio
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -95,6 +96,45 @@ func versus(measure func(Op) (float64, error), ours, theirs Op) func() (float64,
 		second = !second
 		return a / b, nil
 	}
+}
+
+// Rate is Versus the other way round: how many times as much ours gets done in
+// the same time. An operation should be a burst, such as thousands of messages.
+func Rate(ours, theirs Op) func() (float64, error) {
+	return inverse(Versus(ours, theirs))
+}
+
+func inverse(round func() (float64, error)) func() (float64, error) {
+	return func() (float64, error) {
+		v, err := round()
+		return 1 / v, err
+	}
+}
+
+// Quantile returns a round in which single operations take turns, so many of
+// each, and gives the ratio of that quantile of their times; 0.5 is the median.
+func Quantile(q float64, each int, ours, theirs Op) func() (float64, error) {
+	return func() (float64, error) {
+		sides := [2]Op{ours, theirs}
+		var times [2][]float64
+		for i := range each {
+			for k := range sides {
+				side := (i + k) % 2
+				took, err := loop(sides[side], 1)
+				if err != nil {
+					return 0, err
+				}
+				times[side] = append(times[side], float64(took.Nanoseconds()))
+			}
+		}
+		return at(times[0], q) / at(times[1], q), nil
+	}
+}
+
+// at returns the value below which the part q of values is.
+func at(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
 // Allocs returns how many heap objects op makes.

@@ -61,3 +61,24 @@ func TestVersusTakesTurnsAndDividesTheRightWay(t *testing.T) {
 		t.Errorf("the sides didn't take turns in going first: %v", order)
 	}
 }
+
+func TestRateIsHowMuchMoreGetsDone(t *testing.T) {
+	v, err := inverse(func() (float64, error) { return 0.25, nil })()
+	if err != nil || v != 4 {
+		t.Errorf("a quarter of the time is %v times the rate, %v; want 4", v, err)
+	}
+}
+
+func TestQuantileTakesTurns(t *testing.T) {
+	var order string
+	op := func(name string) Op { return func() error { order += name; return nil } }
+	if _, err := Quantile(0.5, 3, op("a"), op("b"))(); err != nil || order != "abbaab" {
+		t.Errorf("the sides ran as %q, %v; each must go first in turn", order, err)
+	}
+	if v := at([]float64{5, 1, 4, 2, 3}, 0.5); v != 3 {
+		t.Errorf("the median of five is %v", v)
+	}
+	if v := at([]float64{5, 1, 4, 2, 3}, 0.99); v != 5 {
+		t.Errorf("the 99th percentile of five is %v", v)
+	}
+}

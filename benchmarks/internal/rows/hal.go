@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/goswale/swale/benchmarks/internal/ratio"
 	"github.com/goswale/swale/cache"
@@ -58,7 +60,29 @@ type (
 		Links hal.Links `json:"_links"`
 		orderBody
 	}
+	collectionOf[T any] struct {
+		Links struct {
+			Self hal.Link `json:"self"`
+			Next hal.Link `json:"next"`
+		} `json:"_links"`
+		Embedded struct {
+			Item []T `json:"item"`
+		} `json:"_embedded"`
+	}
 )
+
+// sampleCollection returns a hundred orders in the same three ways.
+func sampleCollection() (declared collectionOf[halOrder], dynamic collectionOf[dynamicOrder], plain collectionOf[plainOrder], err error) {
+	one, other, third, _, err := sampleOrder()
+	declared.Links.Self, declared.Links.Next = hal.To("/orders?page=2"), hal.To("/orders?page=3")
+	dynamic.Links, plain.Links = declared.Links, declared.Links
+	for range 100 {
+		declared.Embedded.Item = append(declared.Embedded.Item, one)
+		dynamic.Embedded.Item = append(dynamic.Embedded.Item, other)
+		plain.Embedded.Item = append(plain.Embedded.Item, third)
+	}
+	return declared, dynamic, plain, err
+}
 
 func sampleOrder() (declared halOrder, dynamic dynamicOrder, plain plainOrder, text []byte, err error) {
 	declared.orderBody = orderBody{
@@ -82,15 +106,6 @@ func sampleOrder() (declared halOrder, dynamic dynamicOrder, plain plainOrder, t
 }
 
 func halRows() []ratio.Row {
-	codec := func(name, note string, limit float64, ops func() (ours, theirs ratio.Op, err error)) ratio.Row {
-		return ratio.Row{
-			Name: name, Unit: "x", Bound: ratio.AtMost(limit), Note: note,
-			Open: func(context.Context) (func() (float64, error), func(), error) {
-				ours, theirs, err := ops()
-				return ratio.Versus(ours, theirs), nil, err
-			},
-		}
-	}
 	encode := func(ours, plain any) (ratio.Op, ratio.Op) {
 		return func() error { _, err := hal.Marshal(ours); return err },
 			func() error { _, err := json.Marshal(plain); return err }
@@ -102,10 +117,33 @@ func halRows() []ratio.Row {
 				ours, theirs := encode(&declared, &plain)
 				return ours, theirs, err
 			}),
-		codec("hal.decode.vs_plain", "the same order read", 1.15,
+		codec("hal.encode_hundred.vs_plain", "a collection of 100 such orders written", 1.15,
+			func() (ratio.Op, ratio.Op, error) {
+				declared, _, plain, err := sampleCollection()
+				ours, theirs := encode(&declared, &plain)
+				return ours, theirs, err
+			}),
+		allocations("hal.encode.allocs", "heap objects of writing one order", func() (any, error) {
+			declared, _, _, _, err := sampleOrder()
+			return &declared, err
+		}),
+		allocations("hal.encode_hundred.allocs", "heap objects of writing the collection", func() (any, error) {
+			declared, _, _, err := sampleCollection()
+			return &declared, err
+		}),
+		codec("hal.decode.vs_plain", "one order read", 1.15,
 			func() (ratio.Op, ratio.Op, error) {
 				_, _, _, text, err := sampleOrder()
 				return decode[halOrder](text, hal.Unmarshal), decode[plainOrder](text, json.Unmarshal), err
+			}),
+		codec("hal.decode_hundred.vs_plain", "the collection read", 1.15,
+			func() (ratio.Op, ratio.Op, error) {
+				declared, _, _, err := sampleCollection()
+				if err != nil {
+					return nil, nil, err
+				}
+				text, err := hal.Marshal(&declared)
+				return decode[collectionOf[halOrder]](text, hal.Unmarshal), decode[collectionOf[plainOrder]](text, json.Unmarshal), err
 			}),
 		codec("hal.encode_dynamic.vs_plain", "an order whose relations are known at run time, written", 1.5,
 			func() (ratio.Op, ratio.Op, error) {
@@ -113,13 +151,56 @@ func halRows() []ratio.Row {
 				ours, theirs := encode(&dynamic, &plain)
 				return ours, theirs, err
 			}),
-		codec("hal.decode_dynamic.vs_plain", "the same order read", 1.3,
+		codec("hal.encode_dynamic_hundred.vs_plain", "a collection of 100 of those, written", 1.5,
+			func() (ratio.Op, ratio.Op, error) {
+				_, dynamic, plain, err := sampleCollection()
+				ours, theirs := encode(&dynamic, &plain)
+				return ours, theirs, err
+			}),
+		codec("hal.decode_dynamic.vs_plain", "one such order read", 1.3,
 			func() (ratio.Op, ratio.Op, error) {
 				_, _, _, text, err := sampleOrder()
 				return decode[dynamicOrder](text, hal.Unmarshal), decode[plainOrder](text, json.Unmarshal), err
 			}),
+		codec("hal.decode_dynamic_hundred.vs_plain", "the collection of those read", 1.3,
+			func() (ratio.Op, ratio.Op, error) {
+				_, dynamic, _, err := sampleCollection()
+				if err != nil {
+					return nil, nil, err
+				}
+				text, err := hal.Marshal(&dynamic)
+				return decode[collectionOf[dynamicOrder]](text, hal.Unmarshal), decode[collectionOf[plainOrder]](text, json.Unmarshal), err
+			}),
 		typedHit("hal.typed_hit.ns", "ns", ratio.AtMost(250), ratio.PerOp),
 		typedHit("hal.typed_hit.allocs", "allocs", ratio.AtMost(1), ratio.Allocs),
+		{
+			Name: "hal.follow_all.overhead", Unit: "x", Bound: ratio.AtMost(1.1),
+			Note: "FollowAll over 100 links whose resources the cache holds decoded, against 100 typed hits by href",
+			Open: openFollowAll,
+		},
+	}
+}
+
+// codec is a row that compares two ways to read or write a document.
+func codec(name, note string, limit float64, ops func() (ours, theirs ratio.Op, err error)) ratio.Row {
+	return ratio.Row{
+		Name: name, Unit: "x", Bound: ratio.AtMost(limit), Note: note,
+		Open: func(context.Context) (func() (float64, error), func(), error) {
+			ours, theirs, err := ops()
+			return ratio.Versus(ours, theirs), nil, err
+		},
+	}
+}
+
+// allocations is a row that counts what Marshal of a value allocates.
+func allocations(name, note string, value func() (any, error)) ratio.Row {
+	return ratio.Row{
+		Name: name, Unit: "allocs", Bound: ratio.AtMost(2), Note: note,
+		Open: func(context.Context) (func() (float64, error), func(), error) {
+			v, err := value()
+			op := func() error { _, err := hal.Marshal(v); return err }
+			return func() (float64, error) { return ratio.Allocs(op) }, nil, err
+		},
 	}
 }
 
@@ -167,3 +248,67 @@ func typedHit(name, unit string, bound ratio.Bound, measure func(ratio.Op) (floa
 		},
 	}
 }
+
+// openFollowAll warms a list and its hundred items.
+func openFollowAll(ctx context.Context) (round func() (float64, error), closer func(), err error) {
+	const root = "http://origin.example/restaurants"
+	type item struct {
+		ID int `json:"id"`
+	}
+	client := hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: cache.New(roundTrip(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Path == "/restaurants" {
+			var list struct {
+				Links struct {
+					Item hal.Many `json:"item"`
+				} `json:"_links"`
+			}
+			for i := range 100 {
+				list.Links.Item = append(list.Links.Item, hal.To(root+"/"+strconv.Itoa(i)))
+			}
+			text, err := hal.Marshal(&list)
+			if err != nil {
+				return nil, err
+			}
+			return newStub(text).RoundTrip(req)
+		}
+		return newStub(oneKB()).RoundTrip(req)
+	}), nil)}})
+	from, err := hal.Get[hal.Any](ctx, client, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	var hrefs []string
+	for range 3 { // the first fetches, the second decodes what is stored
+		hrefs = hrefs[:0]
+		for _, r := range hal.FollowAll[item](ctx, client, from, "item") {
+			if r.Err != nil {
+				return nil, nil, r.Err
+			}
+			hrefs = append(hrefs, r.Resource.URL)
+		}
+	}
+	if len(hrefs) != 100 {
+		return nil, nil, fmt.Errorf("%d items were followed, not 100", len(hrefs))
+	}
+	all := func() error {
+		for _, r := range hal.FollowAll[item](ctx, client, from, "item") {
+			if r.Err != nil {
+				return r.Err
+			}
+		}
+		return nil
+	}
+	each := func() error {
+		for _, href := range hrefs {
+			if _, err := hal.Get[item](ctx, client, href); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return ratio.Versus(all, each), nil, nil
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

@@ -3,6 +3,7 @@ package rows
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,17 @@ func All() []ratio.Row {
 	all = append(all, cacheRows()...)
 	all = append(all, halRows()...)
 	all = append(all, pageRows()...)
+	all = append(all, resnRows()...)
+	all = append(all, busRows()...)
+	all = append(all, natsRows()...)
+	all = append(all, watermillRows()...)
+	all = append(all, httpbusRows()...)
+	all = append(all, rabbitRows()...)
+	all = append(all, outboxRows()...)
+	all = append(all, rulesRows()...)
+	all = append(all, discoveryRows()...)
+	all = append(all, configRows()...)
+	all = append(all, authRows()...)
 	return all
 }
 
@@ -75,4 +87,22 @@ func fetch(rt http.RoundTripper, req *http.Request, buf []byte) error {
 		return fmt.Errorf("read %d bytes instead of 1024", n)
 	}
 	return resp.Body.Close()
+}
+
+// getOnce sends a GET for a kilobyte and reads it.
+func getOnce(ctx context.Context, c *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || n != 1024) {
+		err = fmt.Errorf("%s: status %d with %d bytes", url, resp.StatusCode, n)
+	}
+	return err
 }

@@ -1,0 +1,356 @@
+package rows
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/goswale/swale/auth"
+	"github.com/goswale/swale/auth/login"
+	"github.com/goswale/swale/auth/memauth"
+	"github.com/goswale/swale/benchmarks/internal/ratio"
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/membus"
+	"github.com/goswale/swale/resn"
+)
+
+const (
+	authIssuer   = "https://login.example"
+	authAudience = "https://orders.example"
+	authPassword = "correct horse battery"
+)
+
+func authRows() []ratio.Row {
+	return []ratio.Row{
+		{
+			Name: "auth.verify_first.vs_ed25519", Unit: "x", Bound: ratio.AtMost(1.2),
+			Note: "a token that wasn't seen before verified, all claims checked, against the bare signature check of its bytes",
+			Open: openVerifyFirst,
+		},
+		verifyCached("auth.verify_cached.ns", "ns", ratio.AtMost(600), ratio.PerOp),
+		verifyCached("auth.verify_cached.allocs", "allocs", ratio.AtMost(1), ratio.Allocs),
+		{
+			Name: "auth.revocation.p99.vs_bus", Unit: "x", Bound: ratio.AtMost(3),
+			Note: "p99 from asking for the end of a session to its token's refusal at every one of 8 verifiers, against from Publish to all of 8 subscribers, over NATS",
+			Open: openRevocation,
+		},
+		{
+			Name: "auth.login.share_of_argon2id", Unit: "x", Bound: ratio.AtLeast(0.9),
+			Note: "argon2id of 19 MiB in two passes, against a whole login with the same parameters",
+			Open: openLogin,
+		},
+	}
+}
+
+// authSystem is a login service, and as many verifiers as are wanted.
+type authSystem struct {
+	closing
+	publisher *resn.Publisher
+	login     *login.Service
+	verifiers []*auth.Verifier
+	account   login.Account
+}
+
+// inProcess calls a handler.
+type inProcess struct{ handler http.Handler }
+
+func (p inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	p.handler.ServeHTTP(w, req)
+	resp := w.Result()
+	resp.Request = req
+	return resp, nil
+}
+
+// newAuthSystem announces on one bus and verifies on the other; they lead to
+// one broker.
+func newAuthSystem(ctx context.Context, from, to *bus.Bus, verifiers int, hashing login.Hashing) (s *authSystem, err error) {
+	s = &authSystem{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.publisher, err = resn.NewPublisher(from, "sessions", nil); err != nil {
+		return nil, err
+	}
+	s.add(func() { _ = s.publisher.Close(context.WithoutCancel(ctx)) })
+	s.login, err = login.New(memauth.New(), &login.Options{
+		Issuer: authIssuer, KeyEncryption: [][]byte{make([]byte, 32)}, Publisher: s.publisher, Hashing: hashing,
+		Applications: map[string]login.Application{"customers": {
+			Audiences: []string{authAudience}, Scopes: map[string][]string{"": {"orders:read", "orders:write"}},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.account, err = s.login.CreateAccount(ctx, "customers", "ada", authPassword, "courier"); err != nil {
+		return nil, err
+	}
+	for range verifiers {
+		if err := s.verifier(ctx, to, nil); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *authSystem) verifier(ctx context.Context, b *bus.Bus, opts *auth.VerifierOptions) error {
+	o := auth.VerifierOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	o.Transport = inProcess{s.login.Handler(nil)}
+	v, err := auth.NewVerifier(b, authIssuer, authAudience, &o)
+	if err != nil {
+		return err
+	}
+	s.add(func() { _ = v.Close(context.WithoutCancel(ctx)) })
+	s.verifiers = append(s.verifiers, v)
+	return v.Ready(ctx)
+}
+
+// newLocalSystem is a system on a bus in memory.
+func newLocalSystem(ctx context.Context, verifiers int, hashing login.Hashing) (*authSystem, error) {
+	b := membus.New(nil)
+	s, err := newAuthSystem(ctx, b, b, verifiers, hashing)
+	if err != nil {
+		_ = b.Shutdown(ctx)
+		return nil, err
+	}
+	// Last opened is first closed.
+	inner := s.closing
+	s.closing = closing{}
+	s.add(func() { _ = b.Shutdown(context.WithoutCancel(ctx)) })
+	s.add(inner.close)
+	return s, nil
+}
+
+func (s *authSystem) session(ctx context.Context) (*login.Login, error) {
+	return s.login.Login(ctx, login.Credentials{Application: "customers", Name: "ada", Password: authPassword},
+		login.Origin{Address: netip.MustParseAddr("192.0.2.1")})
+}
+
+// cheapHashing is for figures that aren't about passwords.
+var cheapHashing = login.Hashing{MemoryKiB: 8, Passes: 1}
+
+// openVerifyFirst verifies tokens of a ring that is longer than what the
+// verifier remembers, so that each is new to it.
+func openVerifyFirst(ctx context.Context) (round func() (float64, error), closer func(), err error) {
+	s, err := newLocalSystem(ctx, 0, cheapHashing)
+	if err != nil {
+		return nil, nil, err
+	}
+	closer = s.close
+	if err := s.verifier(ctx, nil, &auth.VerifierOptions{MaxTokens: 16}); err != nil {
+		closer()
+		return nil, nil, err
+	}
+	v := s.verifiers[0]
+	session, err := s.session(ctx)
+	if err != nil {
+		closer()
+		return nil, nil, err
+	}
+	tokens := make([]string, 512)
+	for i := range tokens {
+		t, err := s.login.Exchange(ctx, session.Token, authAudience)
+		if err != nil {
+			closer()
+			return nil, nil, err
+		}
+		tokens[i] = t.Access
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		closer()
+		return nil, nil, err
+	}
+	text := []byte(tokens[0])
+	signature := ed25519.Sign(private, text)
+	i := 0
+	ours := func() error {
+		i++
+		_, err := v.Verify(ctx, tokens[i%len(tokens)])
+		return err
+	}
+	bare := func() error {
+		if !ed25519.Verify(public, text, signature) {
+			return errors.New("the signature isn't right")
+		}
+		return nil
+	}
+	versus := ratio.Versus(ours, bare)
+	return func() (float64, error) {
+		before := v.State()
+		got, err := versus()
+		if after := v.State(); after.Cached-before.Cached > (after.Verified-before.Verified)/100 {
+			return 0, fmt.Errorf("%d tokens were remembered, %d verified", after.Cached-before.Cached, after.Verified-before.Verified)
+		}
+		return got, err
+	}, closer, nil
+}
+
+func verifyCached(name, unit string, bound ratio.Bound, measure func(ratio.Op) (float64, error)) ratio.Row {
+	return ratio.Row{
+		Name: name, Unit: unit, Bound: bound, Note: "a token that was verified before, with revocations known",
+		Open: func(ctx context.Context) (func() (float64, error), func(), error) {
+			s, err := newLocalSystem(ctx, 1, cheapHashing)
+			if err != nil {
+				return nil, nil, err
+			}
+			closer := s.close
+			ended, err := s.session(ctx)
+			if err == nil {
+				err = s.login.EndSession(ctx, "", ended.Session.ID)
+			}
+			session, serr := s.session(ctx)
+			if err = errors.Join(err, serr); err != nil {
+				closer()
+				return nil, nil, err
+			}
+			t, err := s.login.Exchange(ctx, session.Token, authAudience)
+			if err != nil {
+				closer()
+				return nil, nil, err
+			}
+			op := func() error { _, err := s.verifiers[0].Verify(ctx, t.Access); return err }
+			return func() (float64, error) { return measure(op) }, closer, op()
+		},
+	}
+}
+
+const (
+	revocationReaders = 8
+	revocationSamples = 1000
+)
+
+// openRevocation measures both on one bus, in turns.
+func openRevocation(ctx context.Context) (round func() (float64, error), closer func(), err error) {
+	var c closing
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	buses, err := openPair(ctx, &c)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := newAuthSystem(ctx, buses[0], buses[1], revocationReaders, cheapHashing)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.add(s.close)
+	// Looking again and again whether a token is refused yet would take the
+	// processor from what refuses it: whoever looks waits for the notice too.
+	heard := make(chan struct{}, 1)
+	if _, err = buses[1].Broadcast(ctx, "sessions", bus.BroadcastHandler{Event: func(bus.Event) {
+		select {
+		case heard <- struct{}{}:
+		default:
+		}
+	}}, nil); err != nil {
+		return nil, nil, err
+	}
+	received := make(chan struct{}, revocationReaders)
+	for range revocationReaders {
+		if _, err = buses[1].Broadcast(ctx, "plain", bus.BroadcastHandler{Event: func(bus.Event) { received <- struct{}{} }}, nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	return func() (float64, error) {
+		ours, theirs := make([]time.Duration, 0, revocationSamples), make([]time.Duration, 0, revocationSamples)
+		for i := range revocationSamples {
+			a, err := s.revokeOne(ctx, heard)
+			if err != nil {
+				return 0, err
+			}
+			ours = append(ours, a)
+			began := time.Now()
+			e := bus.Event{ID: strconv.Itoa(i), Source: "/plain", Type: "plain"}
+			if err := buses[0].Publish(ctx, "plain", e); err != nil {
+				return 0, err
+			}
+			for range revocationReaders {
+				<-received
+			}
+			theirs = append(theirs, time.Since(began))
+		}
+		slices.Sort(ours)
+		slices.Sort(theirs)
+		const p99 = revocationSamples * 99 / 100
+		return float64(ours[p99]) / float64(theirs[p99]), nil
+	}, c.close, nil
+}
+
+// revokeOne ends a session, and returns how long it took until the last
+// verifier refused its token.
+func (s *authSystem) revokeOne(ctx context.Context, heard <-chan struct{}) (time.Duration, error) {
+	session, err := s.session(ctx)
+	if err != nil {
+		return 0, err
+	}
+	t, err := s.login.Exchange(ctx, session.Token, authAudience)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range s.verifiers {
+		if _, err := v.Verify(ctx, t.Access); err != nil {
+			return 0, err
+		}
+	}
+	select {
+	case <-heard: // something from before
+	default:
+	}
+	began := time.Now()
+	if err := s.login.EndSession(ctx, "", session.Session.ID); err != nil {
+		return 0, err
+	}
+	select {
+	case <-heard:
+	case <-time.After(5 * time.Second):
+		return 0, errors.New("the notice has not arrived after 5 s")
+	}
+	for _, v := range s.verifiers {
+		for end := began.Add(5 * time.Second); ; <-time.After(10 * time.Microsecond) {
+			_, err := v.Verify(ctx, t.Access)
+			if errors.Is(err, auth.ErrToken) {
+				break
+			}
+			if err != nil {
+				return 0, err
+			}
+			if time.Now().After(end) {
+				return 0, errors.New("a token is accepted 5 s after its session was ended")
+			}
+		}
+	}
+	return time.Since(began), nil
+}
+
+func openLogin(ctx context.Context) (round func() (float64, error), closer func(), err error) {
+	s, err := newLocalSystem(ctx, 0, login.Hashing{})
+	if err != nil {
+		return nil, nil, err
+	}
+	closer = s.close
+	salt := make([]byte, 16)
+	hash := func() error {
+		argon2.IDKey([]byte(authPassword), salt, 2, 19<<10, 1, 32)
+		return nil
+	}
+	whole := func() error { _, err := s.session(ctx); return err }
+	return ratio.Versus(hash, whole), closer, whole()
+}

@@ -1,0 +1,94 @@
+package rows
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/goswale/swale/benchmarks/internal/ratio"
+	"github.com/goswale/swale/bus/httpbus"
+)
+
+func httpbusRows() []ratio.Row {
+	row := func(name, note string, bound float64, theirs func(*natsSides) (ratio.Op, error)) ratio.Row {
+		return ratio.Row{Name: name, Unit: "x", Bound: ratio.AtMost(bound), Note: note, Open: func(ctx context.Context) (func() (float64, error), func(), error) {
+			s, err := openNATS(ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			get, err := s.httpGet()
+			other, err2 := theirs(s)
+			if err = errors.Join(err, err2); err != nil {
+				s.close()
+				return nil, nil, err
+			}
+			return ratio.Quantile(0.5, natsTurns/2, get, other), s.close, nil
+		}}
+	}
+	return []ratio.Row{
+		row("httpbus.get.vs_raw_request", "median of a GET of 1 KB over NATS, against one request of nats.go answered with as many bytes", 1.5, (*natsSides).rawKilobyte),
+		row("httpbus.get.vs_reverse_proxy", "the same GET, against plain HTTP through one httputil.ReverseProxy, all over loopback", 1.3, (*natsSides).proxied),
+	}
+}
+
+// httpGet serves a kilobyte over the bus and returns the GET of it.
+func (s *natsSides) httpGet() (ratio.Op, error) {
+	server, err := httpbus.Serve(s.ctx, s.to, "svc", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(oneKB()) }), nil)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = server.Shutdown(context.WithoutCancel(s.ctx)) })
+	client := &http.Client{Transport: httpbus.NewTransport(s.from, nil)}
+	op := func() error { return getOnce(s.ctx, client, "http://svc/x") }
+	return op, op()
+}
+
+// rawKilobyte has the raw client answer a request with as many bytes.
+func (s *natsSides) rawKilobyte() (ratio.Op, error) {
+	reply := oneKB()
+	if _, err := s.rawTo.QueueSubscribe("raw", "g", func(m *nats.Msg) { _ = m.Respond(reply) }); err != nil {
+		return nil, err
+	}
+	op := func() error {
+		got, err := s.rawFrom.Request("raw", []byte("GET /x"), natsPatient)
+		if err == nil && len(got.Data) != len(reply) {
+			err = errors.New("another answer came")
+		}
+		return err
+	}
+	return op, errors.Join(s.rawTo.Flush(), op())
+}
+
+// proxied serves the same bytes over TCP behind a proxy.
+func (s *natsSides) proxied() (ratio.Op, error) {
+	origin, err := s.listen(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(oneKB()) }))
+	if err != nil {
+		return nil, err
+	}
+	backend, front := &http.Transport{}, &http.Transport{}
+	s.closers = append(s.closers, backend.CloseIdleConnections, front.CloseIdleConnections)
+	proxy, err := s.listen(&httputil.ReverseProxy{Transport: backend, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(origin) }})
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: front}
+	op := func() error { return getOnce(s.ctx, client, proxy.String()+"/x") }
+	return op, op()
+}
+
+func (s *natsSides) listen(h http.Handler) (*url.URL, error) {
+	ln, err := (&net.ListenConfig{}).Listen(s.ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(ln) }()
+	s.closers = append(s.closers, func() { _ = server.Close() })
+	return &url.URL{Scheme: "http", Host: ln.Addr().String()}, nil
+}
