@@ -8,7 +8,7 @@ MODULES       = $(shell $(GO) list -m -f '{{.Dir}}/...')
 RELEASE      := $(GO) run ./tools/cmd/release
 
 .DEFAULT_GOAL := help
-.PHONY: help check fmt vet lint repotest release-check test race bench conformance rehearse tidy clean model
+.PHONY: help check fmt vet lint repotest release-check test race bench conformance rehearse tidy clean model simulate
 
 help: ## print what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ conformance: ## the HTTP cache test suite against cache; writes docs/conformance
 
 model: ## check the RESN protocol's model exhaustively; needs spin and a C compiler
 	resn/model/check.sh
+
+simulate: ## simulate the whole system with SEEDS seeds, a million unless said otherwise
+	$(GO) test ./internal/system -run 'TestSimulator$$' -sim.seeds=$(or $(SEEDS),1e6) -timeout 0 -v
 
 rehearse: ## prove from a file proxy that every module can be released
 	$(RELEASE) rehearse

@@ -36,10 +36,14 @@ func Table() []Row {
 		{Module: "resn/*", May: []string{"resn", "bus", "cache", "hal"}},
 		{Module: "discovery"},
 		{Module: "discovery/*", May: []string{"discovery"}},
-		{Module: "configsvc", May: []string{"hal", "resn"}},
-		{Module: "configsvc/*", May: []string{"configsvc", "hal", "resn"}},
-		{Module: "auth", May: []string{"hal", "resn"}},
-		{Module: "auth/*", May: []string{"auth", "hal", "resn"}},
+		{Module: "discovery/discoverysvc", May: []string{"discovery", "hal", "resn", "bus", "cache"}, Companion: true},
+		// Its service announces changes and its clients hear of them, so both are
+		// given a *bus.Bus, as resn's own constructors are.
+		{Module: "configsvc", May: []string{"bus", "hal", "resn"}},
+		{Module: "configsvc/*", May: []string{"bus", "configsvc", "hal", "resn"}},
+		// The same, and a cache of its own size for the issuer's keys.
+		{Module: "auth", May: []string{"bus", "cache", "hal", "resn"}},
+		{Module: "auth/*", May: []string{"auth", "bus", "cache", "hal", "resn"}},
 		{Module: "service", May: cores()},
 		{Module: "service/*", May: append([]string{"service"}, cores()...)},
 		{Module: "reference-services", May: anything},
@@ -49,6 +53,7 @@ func Table() []Row {
 		{Module: "tools", May: anything},
 		{Module: "tools/*", May: anything},
 		{Module: "internal/repotest", May: anything},
+		{Module: "internal/system", May: anything},
 	}
 }
 
