@@ -60,8 +60,10 @@ func TestBeatenToTheStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, declare := range map[string]func(*conn) error{
-		"events":  func(c *conn) error { return c.makeStreams(t.Context()) },
-		"a value": func(c *conn) error { return c.DeclareStream(t.Context(), "prices", driver.StreamConfig{MaxAge: time.Minute, PerKey: 1, MaxEvents: -1, MaxBytes: -1}) },
+		"events": func(c *conn) error { return c.makeStreams(t.Context()) },
+		"a value": func(c *conn) error {
+			return c.DeclareStream(t.Context(), "prices", driver.StreamConfig{MaxAge: time.Minute, PerKey: 1, MaxEvents: -1, MaxBytes: -1})
+		},
 	} {
 		b := &beaten{JetStream: js}
 		c := &conn{js: b, nc: nc}
