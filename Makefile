@@ -8,7 +8,7 @@ MODULES       = $(shell $(GO) list -m -f '{{.Dir}}/...')
 RELEASE      := $(GO) run ./tools/cmd/release
 
 .DEFAULT_GOAL := help
-.PHONY: help check fmt vet lint repotest release-check test race bench conformance rehearse tidy clean model simulate
+.PHONY: help check fmt vet lint repotest release-check test race bench conformance conformance-beside rehearse tidy clean model simulate
 
 help: ## print what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ bench: ## the figures against rivals, with their bounds
 
 conformance: ## the HTTP cache test suite against cache; writes docs/conformance.md
 	$(GO) run ./tools/conformance/cmd/conformance -out docs/conformance.md
+
+conformance-beside: ## the same tests through rivals too; writes docs/conformance-beside.md
+	$(GO) run ./tools/conformance/cmd/conformance -beside docs/conformance-beside.md
 
 model: ## check the RESN protocol's model exhaustively; needs spin and a C compiler
 	resn/model/check.sh

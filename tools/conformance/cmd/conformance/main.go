@@ -3,11 +3,13 @@
 // Usage:
 //
 //	conformance [-out FILE] [-dir DIR] [-strict] [-v] [TEST-ID…]
+//	conformance -beside FILE [-dir DIR]
 //
 // It prints the tests that did not pass and a count, writes the report to FILE,
 // and exits 1 when a required test failed for which arguments.txt has no reason;
 // with -strict also when an optimal one did. With test ids it runs only these
-// and shows each request and response. It needs node and npm.
+// and shows each request and response. With -beside it runs them through ours
+// and the caches that it is compared with. It needs node and npm.
 package main
 
 import (
@@ -15,12 +17,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"time"
 
-	"github.com/goswale/swale/cache"
 	"github.com/goswale/swale/tools/conformance"
 )
 
@@ -28,6 +29,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.out, "out", "", "write the report to this `file`")
 	flag.StringVar(&o.dir, "dir", filepath.Join("bin", "conformance"), "install the tests into this `folder`")
+	flag.StringVar(&o.beside, "beside", "", "run the tests through ours and its peers instead, and write a table to this `file`")
 	flag.BoolVar(&o.strict, "strict", false, "optimal tests need an argument too")
 	flag.BoolVar(&o.verbose, "v", false, "show what the tests say")
 	flag.Parse()
@@ -44,6 +46,7 @@ func main() {
 // options are the command line.
 type options struct {
 	out, dir        string
+	beside          string
 	strict, verbose bool
 	ids             []string
 }
@@ -60,9 +63,12 @@ func run(ctx context.Context, o options) (err error) {
 	if o.verbose || len(o.ids) > 0 {
 		suite.Log = os.Stderr
 	}
-	// Serving stale while the origin can't be reached is off unless asked for;
-	// some required tests say what may not be served then.
-	transport := cache.New(conformance.Origin(), &cache.Options{StaleIfDisconnected: time.Hour})
+	if o.beside != "" {
+		return write(o.beside, func(w io.Writer) error {
+			return conformance.WriteBeside(ctx, w, os.Stderr, suite, conformance.Origin)
+		})
+	}
+	transport := conformance.Ours(conformance.Origin())
 	defer func() { err = errors.Join(err, transport.Close()) }()
 	tests, err := suite.Run(ctx, transport, o.ids...)
 	if err != nil {
@@ -74,7 +80,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	report.WriteText(os.Stdout)
 	if o.out != "" {
-		if err := write(report, o.out); err != nil {
+		if err := write(o.out, report.WriteMarkdown); err != nil {
 			return err
 		}
 	}
@@ -87,7 +93,7 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-func write(report conformance.Report, name string) (err error) {
+func write(name string, content func(io.Writer) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -96,5 +102,5 @@ func write(report conformance.Report, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return report.WriteMarkdown(f)
+	return content(f)
 }
