@@ -250,10 +250,10 @@ func testAckWaitExtended(t *testing.T, s *suite) {
 	b, topic := s.bus(t), name("ackwait")
 	var c events
 	_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
-		timer := time.NewTimer(2500 * time.Millisecond)
+		timer := time.NewTimer(5500 * time.Millisecond)
 		<-timer.C
 		return c.handle(ctx, d)
-	}, &bus.GroupOptions{AckWait: time.Second})
+	}, &bus.GroupOptions{AckWait: 4 * time.Second})
 	must(t, err, "Group")
 	must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t"}), "Publish")
 	c.exactly(t, s, 1, "a handler that takes longer than AckWait keeps its event")

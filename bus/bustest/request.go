@@ -71,12 +71,12 @@ func testRequestDeadline(t *testing.T, s *suite) {
 		return e, ctx.Err()
 	}, nil)
 	must(t, err, "Serve")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = client.Request(ctx, subject, bus.Event{Type: "t"})
 	must(t, err, "Request")
-	if d := <-left; d > 5*time.Second || d < 3*time.Second {
-		t.Errorf("the deadline travels with the request: 5 s became %v", d)
+	if d := <-left; d > time.Minute || d < 30*time.Second {
+		t.Errorf("the deadline travels with the request: 1 min became %v", d)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
