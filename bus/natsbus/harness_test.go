@@ -2,6 +2,7 @@ package natsbus_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -13,6 +14,10 @@ import (
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/bus/natsbus"
 )
+
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
 
 // record is what a broadcast or group saw, in order: ids of events and states.
 type record struct {
@@ -44,7 +49,7 @@ func (r *record) handler() bus.BroadcastHandler {
 // until waits until the lines satisfy the condition.
 func (r *record) until(t *testing.T, what string, ok func(lines []string) bool) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		r.mu.Lock()
@@ -113,7 +118,7 @@ func openBus(t *testing.T, url string, opts *natsbus.Options) *bus.Bus {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -122,20 +127,29 @@ func openBus(t *testing.T, url string, opts *natsbus.Options) *bus.Bus {
 	return b
 }
 
-func freePort(t *testing.T) int {
+// freePorts returns ports for servers that come back where they were. They are
+// below those that the system gives to whoever connects, of which one could be
+// somebody's connection by the time that the server wants it.
+func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		switch {
+		case err == nil:
+			defer func() { _ = l.Close() }() // held until all are found
+			ports = append(ports, port)
+		case tries > 1000:
+			t.Fatal(err)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 // publishAll publishes the events one by one, for as long as it takes.
 func publishAll(t *testing.T, b *bus.Bus, topic string, from, to int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for i := from; i < to; i++ {
 		if err := b.Publish(ctx, topic, event(i)); err != nil {
