@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -111,20 +112,21 @@ func newBroker(t *testing.T, config ...string) *broker {
 	return b
 }
 
-func freePorts(t *testing.T, n int) []int {
+// freePorts returns ports for servers that come back where they were. They are
+// below those that the system gives to whoever connects, of which one could be
+// somebody's connection by the time that the server wants it.
+func freePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10_000 + mathrand.IntN(20_000)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		switch {
+		case err == nil:
+			defer func() { _ = l.Close() }() // held until all are found
+			ports = append(ports, port)
+		case tries > 1000:
 			t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }() // only its number was of interest
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			t.Fatalf("the address %v has no port", l.Addr())
-		}
-		ports[i] = addr.Port
 	}
 	return ports
 }
@@ -146,7 +148,7 @@ func (b *broker) start(t *testing.T) {
 		_ = cmd.Wait()
 		close(gone)
 	}()
-	patience := time.After(60 * time.Second)
+	over := time.After(2 * enough)
 	for {
 		conn, err := amqp.DialConfig(b.url(), amqp.Config{Dial: amqp.DefaultDial(2 * time.Second)})
 		if err == nil {
@@ -157,8 +159,8 @@ func (b *broker) start(t *testing.T) {
 		case <-time.After(200 * time.Millisecond):
 		case <-gone:
 			t.Fatalf("the node ended by itself:\n%s", out.tail())
-		case <-patience:
-			t.Fatalf("the node isn't there after 60 s: %v\n%s", err, out.tail())
+		case <-over:
+			t.Fatalf("the node isn't there after %v: %v\n%s", 2*enough, err, out.tail())
 		}
 	}
 }
@@ -175,8 +177,8 @@ func (b *broker) end(t *testing.T, signal syscall.Signal) {
 	}
 	select {
 	case <-b.gone:
-	case <-time.After(30 * time.Second):
-		t.Errorf("the node is still there 30 s after %v", signal)
+	case <-time.After(enough):
+		t.Errorf("the node is still there %v after %v", enough, signal)
 		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
 		<-b.gone
 	}

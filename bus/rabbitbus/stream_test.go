@@ -186,9 +186,9 @@ func TestStreamBoundsAreForEverybody(t *testing.T) {
 	}
 	_, err = s.bus(t, Options{}, "").Stream(soon(t), "t", &bus.StreamOptions{MaxAge: 200 * time.Millisecond})
 	must(t, err, "Stream with other bounds")
-	patience := soon(t)
+	over := soon(t)
 	for len(all()) > 0 {
-		if patience.Err() != nil {
+		if over.Err() != nil {
 			t.Fatal("events that are older than MaxAge must go")
 		}
 		breathe()
