@@ -23,6 +23,10 @@ import (
 	"github.com/goswale/swale/bus/outbox/pgxnotify"
 )
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // database is one that a test runs on.
@@ -35,7 +39,7 @@ type database struct {
 
 func onSQLite(t *testing.T) database {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(60000)&_pragma=synchronous(NORMAL)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +185,7 @@ func (rec *record) all() []bus.Event {
 // await waits until what was recorded satisfies enough, and returns it.
 func (rec *record) await(t *testing.T, what string, enough func([]bus.Event) bool) []bus.Event {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		events := rec.all()
 		if enough(events) {
@@ -200,7 +204,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for !ok() {
 		select {
 		case <-tick.C:

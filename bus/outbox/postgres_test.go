@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -16,25 +17,30 @@ import (
 )
 
 // gate is an advisory lock that a test holds while somebody in the database waits
-// for it.
+// for it. Such locks are the whole database's, so that each gate has a key of its
+// own, which no other run of the test has.
 type gate struct {
 	db   *sql.DB
 	conn *sql.Conn
+	key  int32
 }
 
-const gateKey = 4711
+func newGate(db *sql.DB) *gate { return &gate{db: db, key: rand.Int32()} }
 
-func closedGate(t *testing.T, db *sql.DB) *gate {
+// wait is the statement that waits until the gate is open.
+func (g *gate) wait() string { return fmt.Sprintf("PERFORM pg_advisory_xact_lock(%d);", g.key) }
+
+func (g *gate) close(t *testing.T) {
 	t.Helper()
-	conn, err := db.Conn(t.Context())
+	conn, err := g.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := conn.ExecContext(t.Context(), `SELECT pg_advisory_lock($1)`, gateKey); err != nil {
+	if _, err := conn.ExecContext(t.Context(), `SELECT pg_advisory_lock($1)`, g.key); err != nil {
 		t.Fatal(err)
 	}
-	return &gate{db, conn}
+	g.conn = conn
 }
 
 // reached waits until somebody waits at the gate.
@@ -42,14 +48,14 @@ func (g *gate) reached(t *testing.T, who string) {
 	t.Helper()
 	eventually(t, who+" to wait at the gate", func() bool {
 		var n int
-		err := g.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND NOT granted`, gateKey).Scan(&n)
+		err := g.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND NOT granted`, g.key).Scan(&n)
 		return err == nil && n > 0
 	})
 }
 
 func (g *gate) open(t *testing.T) {
 	t.Helper()
-	if _, err := g.conn.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1)`, gateKey); err != nil {
+	if _, err := g.conn.ExecContext(t.Context(), `SELECT pg_advisory_unlock($1)`, g.key); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -71,16 +77,17 @@ func TestCommitThatTakesLong(t *testing.T) {
 	box := on.outbox(t, nil)
 	b := newBus(t, nil)
 	rec := recording(t, b, "things")
+	g := newGate(on.db)
 	execute(t, on.db,
 		// Deferred like the outbox's own, and after it by its name.
 		`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF NEW.event LIKE '%"slow"%' THEN PERFORM pg_advisory_xact_lock(4711); END IF; RETURN NULL; END $$`,
+			IF NEW.event LIKE '%"slow"%' THEN `+g.wait()+` END IF; RETURN NULL; END $$`,
 		`CREATE CONSTRAINT TRIGGER zz_wait AFTER INSERT ON swale_outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`,
 	)
 	running(t, outbox.NewRelay(box, b, &outbox.RelayOptions{Listen: on.listen, PollInterval: 5 * time.Millisecond}))
 	add(t, box, "things", "before")
 	rec.await(t, "the first event", atLeast(1))
-	g := closedGate(t, on.db)
+	g.close(t)
 	results := make(chan error, 2)
 	commit := func(id string) {
 		results <- box.InTx(t.Context(), func(tx *sql.Tx) error { return box.Append(t.Context(), tx, "things", event(id)) })
