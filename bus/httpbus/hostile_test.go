@@ -129,7 +129,7 @@ func connected(t *testing.T) (*bus.Bus, *bus.Bus) {
 	broker := membus.NewBroker()
 	a, b := broker.Connect(nil), broker.Connect(nil)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := errors.Join(a.Shutdown(ctx), b.Shutdown(ctx)); err != nil {
 			t.Error(err)
