@@ -25,6 +25,9 @@
 // at once; whoever holds one asks for a new one, and gets it with the new roles,
 // or doesn't.
 //
+// A request is judged when it begins. A handler that streams for longer is told
+// by [VerifierOptions.OnRevoked] whose streams to end.
+//
 // While a verifier can't be sure to hear of it, because the bus is away or
 // notices were missed, it goes on accepting what it can verify: a token then
 // lives for its lifetime at the most. Scopes that are too dangerous for that are

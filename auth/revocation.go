@@ -46,14 +46,14 @@ type denial struct {
 }
 
 // take takes a notice in. It reports whether it was about a session or an
-// account.
-func (r *revocations) take(e resn.Event, now time.Time) bool {
+// account, and what is refused from now on, which may be nothing.
+func (r *revocations) take(e resn.Event, now time.Time) (ours bool, gone []Revocation) {
 	path, ok := strings.CutPrefix(e.Href, r.issuer)
 	if !ok || !strings.HasPrefix(path, SessionPath) && !strings.HasPrefix(path, AccountPath) {
-		return false
+		return false, nil
 	}
 	if e.Type == resn.Create || e.Type == resn.Noop {
-		return true
+		return true, nil
 	}
 	// A notice can refuse what was issued, not what will be.
 	at := e.Time
@@ -73,17 +73,18 @@ func (r *revocations) take(e resn.Event, now time.Time) bool {
 		d.until = old.until
 	}
 	r.denied[path] = d
-	if len(r.denied) > r.limit {
-		r.forget(now)
+	gone = []Revocation{revocation(path, d.until)}
+	if len(r.denied) > r.limit && r.forget(now) {
+		gone = append(gone, Revocation{Everybody: true, Until: r.floor})
 	}
 	r.changes.Add(1)
-	return true
+	return true, gone
 }
 
 // forget makes room: first of what no valid token can be concerned by any
 // more, then of everything, at the price that all tokens issued so far have to
-// be renewed.
-func (r *revocations) forget(now time.Time) {
+// be renewed: then it reports true.
+func (r *revocations) forget(now time.Time) bool {
 	if now.Sub(r.swept) > time.Second {
 		r.swept = now
 		for path, d := range r.denied {
@@ -92,10 +93,12 @@ func (r *revocations) forget(now time.Time) {
 			}
 		}
 	}
-	if len(r.denied) > r.limit {
-		clear(r.denied)
-		r.floor = now.Add(ClockTolerance)
+	if len(r.denied) <= r.limit {
+		return false
 	}
+	clear(r.denied)
+	r.floor = now.Add(ClockTolerance)
+	return true
 }
 
 // refused reports whether a token was revoked.

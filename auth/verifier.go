@@ -53,6 +53,12 @@ type VerifierOptions struct {
 	// 10,000.
 	MaxTokens int
 
+	// OnRevoked is called when tokens are refused from now on because of a
+	// notice: a handler that streams for longer than a request ends the
+	// streams of those whom it concerns. The next notice waits for the call,
+	// which must not block; it may call Verify.
+	OnRevoked func(Revocation)
+
 	// Transport carries requests to the issuer. Default that of
 	// [resn.NewClient].
 	Transport http.RoundTripper
@@ -143,8 +149,15 @@ func NewVerifier(b *bus.Bus, issuer, audience string, opts *VerifierOptions) (*V
 // notice takes in what the issuer announces. What isn't about a session or an
 // account may be about keys: then tokens are verified anew.
 func (v *Verifier) notice(e resn.Event) {
-	if !v.revoked.take(e, v.opts.Clock()) && e.Type != resn.Noop {
+	ours, gone := v.revoked.take(e, v.opts.Clock())
+	if !ours && e.Type != resn.Noop {
 		v.renewed.Add(1)
+	}
+	if v.opts.OnRevoked == nil {
+		return
+	}
+	for _, r := range gone {
+		v.opts.OnRevoked(r)
 	}
 }
 

@@ -14,6 +14,7 @@ require (
 	github.com/ThreeDotsLabs/watermill-nats/v2 v2.1.3
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/goswale/swale/auth v0.1.0
+	github.com/goswale/swale/auth/sqlauth v0.1.0
 	github.com/goswale/swale/bus/httpbus v0.1.0
 	github.com/goswale/swale/bus/natsbus v0.1.0
 	github.com/goswale/swale/bus/outbox v0.1.0

@@ -9,9 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
-	"strconv"
-	"time"
 
 	"golang.org/x/crypto/argon2"
 
@@ -31,7 +28,7 @@ const (
 )
 
 func authRows() []ratio.Row {
-	return []ratio.Row{
+	rows := []ratio.Row{
 		{
 			Name: "auth.verify_first.vs_ed25519", Unit: "x", Bound: ratio.AtMost(1.2),
 			Note: "a token that wasn't seen before verified, all claims checked, against the bare signature check of its bytes",
@@ -40,16 +37,12 @@ func authRows() []ratio.Row {
 		verifyCached("auth.verify_cached.ns", "ns", ratio.AtMost(600), ratio.PerOp),
 		verifyCached("auth.verify_cached.allocs", "allocs", ratio.AtMost(1), ratio.Allocs),
 		{
-			Name: "auth.revocation.p99.vs_bus", Unit: "x", Bound: ratio.AtMost(3),
-			Note: "p99 from asking for the end of a session to its token's refusal at every one of 8 verifiers, against from Publish to all of 8 subscribers, over NATS",
-			Open: openRevocation,
-		},
-		{
 			Name: "auth.login.share_of_argon2id", Unit: "x", Bound: ratio.AtLeast(0.9),
 			Note: "argon2id of 19 MiB in two passes, against a whole login with the same parameters",
 			Open: openLogin,
 		},
 	}
+	return append(rows, revocationRows()...)
 }
 
 // authSystem is a login service, and as many verifiers as are wanted.
@@ -59,6 +52,16 @@ type authSystem struct {
 	login     *login.Service
 	verifiers []*auth.Verifier
 	account   login.Account
+}
+
+// authOptions are those of a login service, without what announces its changes.
+func authOptions() *login.Options {
+	return &login.Options{
+		Issuer: authIssuer, KeyEncryption: [][]byte{make([]byte, 32)}, Hashing: cheapHashing,
+		Applications: map[string]login.Application{"customers": {
+			Audiences: []string{authAudience}, Scopes: map[string][]string{"": {"orders:read", "orders:write"}},
+		}},
+	}
 }
 
 // inProcess calls a handler.
@@ -85,13 +88,9 @@ func newAuthSystem(ctx context.Context, from, to *bus.Bus, verifiers int, hashin
 		return nil, err
 	}
 	s.add(func() { _ = s.publisher.Close(context.WithoutCancel(ctx)) })
-	s.login, err = login.New(memauth.New(), &login.Options{
-		Issuer: authIssuer, KeyEncryption: [][]byte{make([]byte, 32)}, Publisher: s.publisher, Hashing: hashing,
-		Applications: map[string]login.Application{"customers": {
-			Audiences: []string{authAudience}, Scopes: map[string][]string{"": {"orders:read", "orders:write"}},
-		}},
-	})
-	if err != nil {
+	opts := authOptions()
+	opts.Publisher, opts.Hashing = s.publisher, hashing
+	if s.login, err = login.New(memauth.New(), opts); err != nil {
 		return nil, err
 	}
 	if s.account, err = s.login.CreateAccount(ctx, "customers", "ada", authPassword, "courier"); err != nil {
@@ -228,116 +227,6 @@ func verifyCached(name, unit string, bound ratio.Bound, measure func(ratio.Op) (
 			return func() (float64, error) { return measure(op) }, closer, op()
 		},
 	}
-}
-
-const (
-	revocationReaders = 8
-	revocationSamples = 1000
-)
-
-// openRevocation measures both on one bus, in turns.
-func openRevocation(ctx context.Context) (round func() (float64, error), closer func(), err error) {
-	var c closing
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	buses, err := openPair(ctx, &c)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := newAuthSystem(ctx, buses[0], buses[1], revocationReaders, cheapHashing)
-	if err != nil {
-		return nil, nil, err
-	}
-	c.add(s.close)
-	// Looking again and again whether a token is refused yet would take the
-	// processor from what refuses it: whoever looks waits for the notice too.
-	heard := make(chan struct{}, 1)
-	if _, err = buses[1].Broadcast(ctx, "sessions", bus.BroadcastHandler{Event: func(bus.Event) {
-		select {
-		case heard <- struct{}{}:
-		default:
-		}
-	}}, nil); err != nil {
-		return nil, nil, err
-	}
-	received := make(chan struct{}, revocationReaders)
-	for range revocationReaders {
-		if _, err = buses[1].Broadcast(ctx, "plain", bus.BroadcastHandler{Event: func(bus.Event) { received <- struct{}{} }}, nil); err != nil {
-			return nil, nil, err
-		}
-	}
-	return func() (float64, error) {
-		ours, theirs := make([]time.Duration, 0, revocationSamples), make([]time.Duration, 0, revocationSamples)
-		for i := range revocationSamples {
-			a, err := s.revokeOne(ctx, heard)
-			if err != nil {
-				return 0, err
-			}
-			ours = append(ours, a)
-			began := time.Now()
-			e := bus.Event{ID: strconv.Itoa(i), Source: "/plain", Type: "plain"}
-			if err := buses[0].Publish(ctx, "plain", e); err != nil {
-				return 0, err
-			}
-			for range revocationReaders {
-				<-received
-			}
-			theirs = append(theirs, time.Since(began))
-		}
-		slices.Sort(ours)
-		slices.Sort(theirs)
-		const p99 = revocationSamples * 99 / 100
-		return float64(ours[p99]) / float64(theirs[p99]), nil
-	}, c.close, nil
-}
-
-// revokeOne ends a session, and returns how long it took until the last
-// verifier refused its token.
-func (s *authSystem) revokeOne(ctx context.Context, heard <-chan struct{}) (time.Duration, error) {
-	session, err := s.session(ctx)
-	if err != nil {
-		return 0, err
-	}
-	t, err := s.login.Exchange(ctx, session.Token, authAudience)
-	if err != nil {
-		return 0, err
-	}
-	for _, v := range s.verifiers {
-		if _, err := v.Verify(ctx, t.Access); err != nil {
-			return 0, err
-		}
-	}
-	select {
-	case <-heard: // something from before
-	default:
-	}
-	began := time.Now()
-	if err := s.login.EndSession(ctx, "", session.Session.ID); err != nil {
-		return 0, err
-	}
-	select {
-	case <-heard:
-	case <-time.After(5 * time.Second):
-		return 0, errors.New("the notice has not arrived after 5 s")
-	}
-	for _, v := range s.verifiers {
-		for end := began.Add(5 * time.Second); ; <-time.After(10 * time.Microsecond) {
-			_, err := v.Verify(ctx, t.Access)
-			if errors.Is(err, auth.ErrToken) {
-				break
-			}
-			if err != nil {
-				return 0, err
-			}
-			if time.Now().After(end) {
-				return 0, errors.New("a token is accepted 5 s after its session was ended")
-			}
-		}
-	}
-	return time.Since(began), nil
 }
 
 func openLogin(ctx context.Context) (round func() (float64, error), closer func(), err error) {
