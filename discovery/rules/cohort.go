@@ -1,6 +1,9 @@
 package rules
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 const (
 	fnvOffset = 14695981039346656037
@@ -12,6 +15,16 @@ const (
 // byte and the key, then the finalizer of MurmurHash3, whose every bit depends
 // on every other. It is the same in every process and version.
 func Cohort(salt, key string) uint64 { return finish(fnv(salted(salt), key)) }
+
+// Takes reports whether a proportion with that salt takes a key, as a rule with
+// {"percent": percent, "salt": salt} would: for programs that choose among
+// something else than requests. Without a key nobody is taken.
+func Takes(salt, key string, percent float64) bool {
+	return key != "" && percent > 0 && partPerMillion(Cohort(salt, key)) < below(percent)
+}
+
+// below is a percentage in parts per million.
+func below(percent float64) uint32 { return uint32(math.Round(percent * million / 100)) }
 
 // salted is the state of the hash after the salt.
 func salted(salt string) uint64 { return fnv(fnvOffset, salt) * fnvPrime }

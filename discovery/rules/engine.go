@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -135,7 +134,7 @@ func compileRule(r *Rule, in *inputs) *compiled {
 		if salt == "" {
 			salt = r.ID
 		}
-		c.cohort = &cohort{by: *resolve(q.By), state: salted(salt), below: uint32(math.Round(q.Percent * million / 100))}
+		c.cohort = &cohort{by: *resolve(q.By), state: salted(salt), below: below(q.Percent)}
 	}
 	if r.Route != nil {
 		c.routeBy = resolve(r.Route.By)

@@ -174,6 +174,25 @@ func TestCohortIsStable(t *testing.T) {
 	}
 }
 
+// Programs that choose by the same salt and key choose as a rule does.
+func TestTakesIsAsARuleTakes(t *testing.T) {
+	for _, percent := range []float64{0, 0.3, 7, 50, 99.9999, 100} {
+		e := compile(t, fmt.Sprintf(`{"rules": [{"id": "r", "match": {"proportion": {"percent": %g, "by": "attr:key", "salt": "s"}}, "respond": {"status": 200}}]}`, percent))
+		for i := range 2000 {
+			key := ""
+			if i > 0 {
+				key = fmt.Sprint(i)
+			}
+			if got, want := rules.Takes("s", key, percent), answer(e, &rules.Request{Attributes: map[string]string{"key": key}}) == "r"; got != want {
+				t.Fatalf("%g%% takes %q: %v, and a rule: %v", percent, key, got, want)
+			}
+		}
+	}
+	if rules.Takes("s", "key", math.NaN()) || rules.Takes("s", "key", -1) {
+		t.Error("what is no percentage takes nobody")
+	}
+}
+
 // Hailo believed a route header of clients.
 func TestHailoRouteHeaderOfAClientIsIgnored(t *testing.T) {
 	e := compile(t, `{"trust": {"header:X-Route": "proxy"}, "derive": {"region": "header:X-Route"}, "rules": [

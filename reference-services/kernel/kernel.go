@@ -19,12 +19,14 @@ import (
 	"github.com/goswale/swale/configsvc/store"
 	"github.com/goswale/swale/discovery/discoverysvc"
 	"github.com/goswale/swale/discovery/driver"
+	"github.com/goswale/swale/discovery/rules"
+	"github.com/goswale/swale/discovery/rules/rulespage"
 	"github.com/goswale/swale/discovery/sqlbinding"
 	"github.com/goswale/swale/hal"
 	"github.com/goswale/swale/reference-services/restaurants"
 )
 
-// Options configure a Kernel. All of them but Logger must be given.
+// Options configure a Kernel. All of them but Rules and Logger must be given.
 type Options struct {
 	// BaseURL is how clients reach it. Its services are below.
 	BaseURL string
@@ -32,6 +34,9 @@ type Options struct {
 	Dir string
 	// Registry keeps the instances. It stays the caller's to close.
 	Registry driver.Driver
+	// Rules are those that the door uses now, for the page that explains them.
+	// Default: nobody's, and there is no such page.
+	Rules func() *rules.Engine
 	// Logger. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -69,7 +74,7 @@ func New(ctx context.Context, b *bus.Bus, opts *Options) (_ *Kernel, err error) 
 	if err := k.openLogin(ctx, opts, b, log); err != nil {
 		return nil, fmt.Errorf("kernel: login: %w", err)
 	}
-	k.handler = k.routes()
+	k.handler = k.routes(opts.Rules)
 	return k, nil
 }
 
@@ -115,7 +120,15 @@ func (k *Kernel) openConfig(ctx context.Context, opts *Options, b *bus.Bus, log 
 	if err := d.Migrate(ctx); err != nil {
 		return err
 	}
-	documents := store.New(d, &store.Options{OnCommit: func(context.Context, *store.Commit) { announce.box.Wake() }})
+	documents := store.New(d, &store.Options{
+		Validators: []store.Validator{checkRules},
+		Cohort:     newCohorts().has,
+		OnCommit:   func(context.Context, *store.Commit) { announce.box.Wake() },
+	})
+	if err := describeRules(ctx, documents); err != nil {
+		// A stricter schema than what is stored is no reason not to start.
+		log.WarnContext(ctx, "kernel: rules have no schema", "error", err)
+	}
 	k.config = server.New(documents, &server.Options{
 		BaseURL: k.ConfigURL(), Announced: true, Title: "Swale", Logger: log.With("service", "config"),
 		Identify: func(r *http.Request) (string, error) { return who(r), nil },
@@ -141,6 +154,9 @@ func (k *Kernel) DiscoveryURL() string { return k.base + "/discovery" }
 // ConfigURL is where configuration is.
 func (k *Kernel) ConfigURL() string { return k.base + "/config" }
 
+// RulesURL is the page about the door's rules.
+func (k *Kernel) RulesURL() string { return k.base + "/rules/" }
+
 // LoginURL is the issuer of tokens.
 func (k *Kernel) LoginURL() string { return k.base + "/login" }
 
@@ -150,13 +166,16 @@ func (k *Kernel) Login() *login.Service { return k.login }
 // Handler serves all of them.
 func (k *Kernel) Handler() http.Handler { return k.handler }
 
-func (k *Kernel) routes() http.Handler {
+func (k *Kernel) routes(inUse func() *rules.Engine) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/discovery/", http.StripPrefix("/discovery", k.discovery))
 	mux.Handle("/config/", k.config)
 	loginPages := k.login.Handler(nil)
 	mux.Handle("/login/", loginPages)
 	mux.Handle("/.well-known/", loginPages)
+	if inUse != nil {
+		mux.Handle("/rules/", rulespage.New(inUse, &rulespage.Options{Title: "Rules of the door"}))
+	}
 	mux.Handle("GET /{$}", hal.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		var doc struct {
 			Links struct {
@@ -164,12 +183,16 @@ func (k *Kernel) routes() http.Handler {
 				Discovery hal.Link `json:"discovery"`
 				Config    hal.Link `json:"config"`
 				Login     hal.Link `json:"login"`
+				Rules     hal.Link `json:"rules,omitzero"`
 			} `json:"_links"`
 		}
 		doc.Links.Self = hal.To(k.base + "/")
 		doc.Links.Discovery = hal.Link{Href: k.DiscoveryURL() + "/", Title: "Instances, and which version gets which requests"}
 		doc.Links.Config = hal.Link{Href: k.ConfigURL() + "/", Title: "Configuration; its page is at " + k.ConfigURL() + "/page/"}
 		doc.Links.Login = hal.Link{Href: k.LoginURL() + "/", Title: "Accounts, sessions and tokens"}
+		if inUse != nil {
+			doc.Links.Rules = hal.Link{Href: k.RulesURL(), Title: "Which rule decides about a request at the door, and why"}
+		}
 		return hal.Write(w, r, http.StatusOK, &doc, nil)
 	}))
 	return guarded(mux)

@@ -177,3 +177,64 @@ func TestCommandsOfModules(t *testing.T) {
 		}
 	}
 }
+
+// The door sends requests where its rules say, which are configuration: good ones
+// decide without a restart, bad ones are refused and change nothing, and a second
+// start has the last good ones.
+func TestUpServesByRules(t *testing.T) {
+	data := t.TempDir()
+	args := []string{"up", "--data", data, "--listen", "127.0.0.1:0", "--city", "5"}
+	p := start(t, args...)
+	config := strings.TrimSuffix(p.said["config"], "/page/")
+	answers := func(p *program, path string) (int, string) {
+		t.Helper()
+		resp, err := http.Get(strings.TrimSuffix(p.said["door"], "/") + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	if status, text := answers(p, "/restaurants/city-00001"); status != http.StatusOK || !strings.Contains(text, "city-00001") {
+		t.Fatalf("the door answers for a restaurant with %d %s", status, text)
+	}
+	write := func(rules string) (int, map[string]any) {
+		t.Helper()
+		return exchange(t, http.MethodPost, config+"/changes", `{"edits":[{"key":"rules/door","overwrite":true,"value":`+rules+`}]}`)
+	}
+	const closed = `{"rules":[{"id":"all","match":{"path":"/*"},"route":{"service":"storefront"}},` +
+		`{"id":"closed","match":{"path":"/restaurants/*"},"respond":{"status":410,"body":"closed"}}]}`
+	if status, doc := write(closed); status != http.StatusCreated {
+		t.Fatalf("good rules: %d %v", status, doc)
+	}
+	eventually(t, 10*time.Second, "the new rules decide", func() bool {
+		status, text := answers(p, "/restaurants/city-00001")
+		return status == http.StatusGone && text == "closed"
+	})
+	status, doc := write(`{"rules":[{"id":"a","route":{"service":"storefront"}},{"id":"b","route":{"service":"restaurants"}}]}`)
+	if text, _ := json.Marshal(doc); status != http.StatusUnprocessableEntity || !strings.Contains(string(text), "shadowed") {
+		t.Errorf("rules that lint has something to say about: %d %s", status, text)
+	}
+	if status, _ := answers(p, "/restaurants/city-00001"); status != http.StatusGone {
+		t.Errorf("after bad rules a restaurant is answered with %d; the good ones say 410", status)
+	}
+	resp, err := http.Get(p.said["rules"] + "?path=/restaurants/city-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || !strings.Contains(string(page), "<strong>closed</strong>") {
+		t.Errorf("the page doesn't say that the rule closed decides: %v %s", err, page)
+	}
+	p.stop()
+	again := start(t, args...)
+	defer again.stop()
+	if status, _ := answers(again, "/restaurants/city-00001"); status != http.StatusGone {
+		t.Errorf("after a restart a restaurant is answered with %d; the rules say 410", status)
+	}
+}

@@ -16,7 +16,7 @@ const stopPatience = 15 * time.Second
 
 const upAbout = `Runs the whole reference system in this process: an embedded bus, the kernel
 (discovery, configuration and login), the restaurants service that owns the data,
-and the storefront that shows it. Everything is kept in one directory, and a
+the storefront that shows it, and the door in front of both. Everything is kept in one directory, and a
 second start finds it again.`
 
 func runUp(ctx context.Context, env environment, args []string) error {
@@ -27,6 +27,7 @@ func runUp(ctx context.Context, env environment, args []string) error {
 	restaurantsFlags(f, opts, "the port after --listen")
 	f.StringVar(&opts.NATSListen, "nats-listen", "", "`address` of the embedded bus; default: two ports after --listen")
 	f.StringVar(&opts.KernelListen, "kernel-listen", "", "`address` of discovery, configuration and login; default: three ports after --listen")
+	f.StringVar(&opts.DoorListen, "door-listen", "", "`address` of the door, which sends requests where rules say; default: four ports after --listen")
 	f.StringVar(&opts.NATS, "nats", "", "`url` of a NATS server with JetStream to use; default: one is embedded")
 	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
 	logs.define(f)
@@ -166,6 +167,8 @@ func announce(w io.Writer, s *system.System, opts *system.Options, took time.Dur
 		fmt.Fprintf(w, "explorer     %s\n", s.ExplorerURL)
 	}
 	if s.KernelURL != "" {
+		fmt.Fprintf(w, "door         %s\n", s.DoorURL)
+		fmt.Fprintf(w, "rules        %srules/\n", s.KernelURL)
 		fmt.Fprintf(w, "config       %sconfig/page/\n", s.KernelURL)
 		fmt.Fprintf(w, "discovery    %sdiscovery/\n", s.KernelURL)
 		fmt.Fprintf(w, "login        %slogin/signin\n", s.KernelURL)

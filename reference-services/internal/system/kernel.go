@@ -29,7 +29,7 @@ func (s *System) startKernel(ctx context.Context, l net.Listener, opts Options) 
 		return err
 	}
 	k, err := kernel.New(ctx, s.Bus, &kernel.Options{
-		BaseURL: baseURL(l), Dir: kernelDir(opts.Data), Registry: store, Logger: s.log,
+		BaseURL: baseURL(l), Dir: kernelDir(opts.Data), Registry: store, Rules: s.rules, Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/discovery"
+	"github.com/goswale/swale/reference-services/door"
 )
 
 // Options say which parts run, and where.
@@ -37,6 +39,9 @@ type Options struct {
 	// address. Default: three ports after Listen.
 	Kernel       bool
 	KernelListen string
+	// DoorListen is the address of the thin API, which there is with a kernel.
+	// Default: four ports after Listen.
+	DoorListen string
 
 	// Register enters the services of this process into the registry on the bus,
 	// for those that run elsewhere. With Kernel they always are.
@@ -80,6 +85,7 @@ type System struct {
 	ExplorerURL    string // empty if there is none
 	RestaurantsURL string
 	KernelURL      string // empty if there is none
+	DoorURL        string // empty if there is none
 	NATSURL        string
 	Bus            *bus.Bus
 	Embedded       bool // the bus runs in this process
@@ -92,6 +98,7 @@ type System struct {
 	log  *slog.Logger
 
 	registry *discovery.Registry // nil without a kernel
+	door     atomic.Pointer[door.Door]
 }
 
 type part struct {
@@ -117,6 +124,9 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 	}
 	if opts.KernelListen == "" {
 		opts.KernelListen = after(opts.Listen, 3)
+	}
+	if opts.DoorListen == "" {
+		opts.DoorListen = after(opts.Listen, 4)
 	}
 	defer func() {
 		if err != nil {
@@ -164,6 +174,11 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 	if !opts.NoStorefront {
 		if err := s.startStorefront(ctx, ports.storefront, opts); err != nil {
 			return nil, fmt.Errorf("storefront: %w", err)
+		}
+	}
+	if opts.Kernel {
+		if err := s.startDoor(ctx, ports.door, opts); err != nil {
+			return nil, fmt.Errorf("door: %w", err)
 		}
 	}
 	return s, nil
@@ -239,7 +254,7 @@ func busDir(data string) string         { return filepath.Join(data, "nats") }
 func restaurantsDir(data string) string { return filepath.Join(data, "restaurants") }
 
 // ports are the listeners of the services, nil for what is left out.
-type ports struct{ storefront, restaurants, kernel net.Listener }
+type ports struct{ storefront, restaurants, kernel, door net.Listener }
 
 func (s *System) listen(ctx context.Context, opts Options) (p ports, err error) {
 	open := func(address, flag string) net.Listener {
@@ -267,6 +282,7 @@ func (s *System) listen(ctx context.Context, opts Options) (p ports, err error) 
 	}
 	if opts.Kernel {
 		p.kernel = open(opts.KernelListen, "kernel-listen")
+		p.door = open(opts.DoorListen, "door-listen")
 	}
 	return p, err
 }
