@@ -4,10 +4,12 @@ go 1.26.0
 
 require (
 	github.com/goswale/swale/bus v0.1.0
+	github.com/goswale/swale/bus/httpbus v0.1.0
 	github.com/goswale/swale/bus/natsbus v0.1.0
 	github.com/goswale/swale/bus/outbox v0.1.0
 	github.com/goswale/swale/bus/rabbitbus v0.1.0
 	github.com/goswale/swale/cache v0.1.0
+	github.com/goswale/swale/discovery v0.1.0
 	github.com/goswale/swale/resn v0.1.0
 	github.com/goswale/swale/resn/gateway v0.1.0
 	github.com/nats-io/nats.go v1.55.0
