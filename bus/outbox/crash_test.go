@@ -47,8 +47,9 @@ func crashAt(t *testing.T, on database, step string) {
 		var steps atomic.Int32
 		r := outbox.NewRelay(box, b, opts)
 		r.SetFault(func(s string) error {
-			// In each round one time later, except that removing happens once.
-			if s == step && (step == "remove" || int(steps.Add(1)) == round+1) {
+			// In each round one time later, except that removing happens once. Who is
+			// dead stays so: a relay that has just lost its lead tries again.
+			if s == step && (step == "remove" || int(steps.Add(1)) > round) {
 				return errKilled
 			}
 			return nil
