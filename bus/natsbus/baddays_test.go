@@ -184,7 +184,7 @@ func TestConsumerDeleted(t *testing.T) {
 
 func TestSlowBroadcastHandler(t *testing.T) {
 	server := startServer(t, nil)
-	b := openBus(t, server.URL(), &natsbus.Options{Buffer: 64, Heartbeat: 100 * time.Millisecond})
+	b := openBus(t, server.URL(), &natsbus.Options{AckTimeout: patience, Buffer: 64, Heartbeat: 100 * time.Millisecond})
 	var all record
 	release := make(chan struct{})
 	h := all.handler()
@@ -215,7 +215,7 @@ func TestSlowBroadcastHandler(t *testing.T) {
 
 func TestOvertaken(t *testing.T) {
 	server := startServer(t, nil)
-	b := openBus(t, server.URL(), &natsbus.Options{Buffer: 16, Heartbeat: 100 * time.Millisecond, MaxBytes: 64 << 10})
+	b := openBus(t, server.URL(), &natsbus.Options{AckTimeout: patience, Buffer: 16, Heartbeat: 100 * time.Millisecond, MaxBytes: 64 << 10})
 	var all record
 	release := make(chan struct{})
 	h := all.handler()
@@ -243,7 +243,7 @@ func TestOvertaken(t *testing.T) {
 
 func TestTenThousandTopics(t *testing.T) {
 	server := startServer(t, nil)
-	b := openBus(t, server.URL(), &natsbus.Options{Conn: server.InProcess()})
+	b := openBus(t, server.URL(), &natsbus.Options{AckTimeout: patience, Conn: server.InProcess()})
 	var all record
 	for i := range 50 {
 		if _, err := b.Broadcast(t.Context(), "topic-"+strconv.Itoa(i*200), all.handler(), nil); err != nil {
@@ -529,7 +529,7 @@ func TestConfirmationsWithheld(t *testing.T) {
 
 func TestConsumerSlowerThanProducer(t *testing.T) {
 	server := startServer(t, nil)
-	b := openBus(t, server.URL(), nil)
+	b := openBus(t, server.URL(), &natsbus.Options{AckTimeout: patience})
 	var group record
 	if _, err := b.Group(t.Context(), "orders", "g", func(_ context.Context, d *bus.Delivery) error {
 		timer := time.NewTimer(5 * time.Millisecond)

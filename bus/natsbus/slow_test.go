@@ -17,7 +17,7 @@ import (
 // not here, is counted, and comes in order once the handler can.
 func TestLargeBacklog(t *testing.T) {
 	server := startServer(t, nil)
-	from, to := openBus(t, server.URL(), nil), openBus(t, server.URL(), nil)
+	from, to := openBus(t, server.URL(), &natsbus.Options{AckTimeout: patience}), openBus(t, server.URL(), nil)
 	const n, held = 20_000, 20
 	release := make(chan struct{})
 	var here, most atomic.Int64
