@@ -77,9 +77,20 @@ func Open(t *testing.T) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	profile, err := os.MkdirTemp("", "swale-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir, whose removal fails the test while one of the browser's
+	// processes, which end after the first one, still writes.
+	t.Cleanup(func() {
+		for end := time.Now().Add(patience); os.RemoveAll(profile) != nil && time.Now().Before(end); {
+			<-time.After(50 * time.Millisecond)
+		}
+	})
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--remote-debugging-pipe", "--window-size=1360,1000", "--user-data-dir="+filepath.Join(t.TempDir(), "profile"), "about:blank")
+		"--remote-debugging-pipe", "--window-size=1360,1000", "--user-data-dir="+profile, "about:blank")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // its descriptors 3 and 4
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -98,7 +109,7 @@ func Open(t *testing.T) *Browser {
 		}()
 		select {
 		case <-gone:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			_ = cmd.Process.Kill()
 			<-gone
 		}
@@ -179,7 +190,7 @@ func (b *Browser) send(method string, params any) (json.RawMessage, error) {
 	if _, err := b.out.Write(append(data, 0)); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	select {
 	case m, ok := <-c:
@@ -243,8 +254,9 @@ func (b *Browser) evaluate(expression string) (string, error) {
 	return fmt.Sprint(out.Result.Value), nil
 }
 
-// patience is how long Until waits.
-const patience = 20 * time.Second
+// patience is how long Until waits, and each call of the DevTools protocol: on a
+// machine that has much else to do a browser takes its time.
+const patience = 2 * time.Minute
 
 // Until waits for an expression to become true, on this page or on one that
 // the browser goes to meanwhile.
