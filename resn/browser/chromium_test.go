@@ -68,8 +68,8 @@ func serve(t *testing.T, address string, h http.Handler) (string, *http.Server) 
 	t.Helper()
 	var listener net.Listener
 	var err error
-	for range 100 { // the address may be busy for a moment after the first server
-		if listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", address); err == nil {
+	for end := time.Now().Add(patience); ; { // the address may be busy for a moment after the first server
+		if listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", address); err == nil || time.Now().After(end) {
 			break
 		}
 		<-time.After(20 * time.Millisecond)

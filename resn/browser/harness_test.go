@@ -23,6 +23,10 @@ import (
 	"github.com/goswale/swale/resn/browser"
 )
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a handler with what it stands on. It works inside of a synctest bubble.
@@ -64,7 +68,7 @@ func (r *rig) open(b *bus.Bus, opts *browser.Options, topics ...string) *browser
 }
 
 func (r *rig) shut(h *browser.Handler) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := h.Shutdown(ctx); err != nil {
 		r.t.Errorf("Shutdown: %v", err)

@@ -19,7 +19,7 @@ import (
 // dial opens a WebSocket to the handler.
 func dial(t *testing.T, server *httptest.Server, query string, header http.Header) (*websocket.Conn, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	conn, resp, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(server.URL, "http")+"/?"+query, &websocket.DialOptions{HTTPHeader: header})
 	if resp != nil && resp.Body != nil {
@@ -31,7 +31,7 @@ func dial(t *testing.T, server *httptest.Server, query string, header http.Heade
 // listen reads messages until there are so many that aren't heartbeats.
 func listen(t *testing.T, conn *websocket.Conn, n int) (got []string, id string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for len(got) < n {
 		_, data, err := conn.Read(ctx)
@@ -56,7 +56,7 @@ func listen(t *testing.T, conn *websocket.Conn, n int) (got []string, id string)
 }
 
 func TestNoticesByWebSocket(t *testing.T) {
-	r := newRig(t, &browser.Options{Heartbeat: 5 * time.Millisecond})
+	r := newRig(t, &browser.Options{Heartbeat: 5 * time.Millisecond, Lease: patience})
 	server := httptest.NewServer(r.h)
 	defer server.Close()
 	conn, err := dial(t, server, "topic=dishes", nil)
@@ -128,7 +128,7 @@ func TestWebSocketThatTalksIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.CloseNow() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := conn.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestServerSentEventsOverHTTP(t *testing.T) {
 	r := newRig(t, nil)
 	server := httptest.NewServer(r.h)
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/?topic=dishes", http.NoBody)
 	if err != nil {

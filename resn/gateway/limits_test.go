@@ -2,13 +2,13 @@ package gateway_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,22 +30,36 @@ func TestSlowPublisherIsCutOff(t *testing.T) {
 	req, _ := http.NewRequest("POST", "/", http.NoBody)
 	req.SetBasicAuth(owner, "x")
 	fmt.Fprintf(conn, "POST /topics/widgets HTTP/1.1\r\nHost: gateway\r\nAuthorization: %s\r\nContent-Length: 1000\r\n\r\n{", req.Header.Get("Authorization"))
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	if errors.Is(err, context.DeadlineExceeded) || err == nil && !strings.Contains(line, " 400 ") {
+	if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && !strings.Contains(line, " 400 ") {
 		t.Errorf("a client that doesn't go on sending gets %q, %v", line, err)
 	}
 }
 
 // The time for the body is the body's alone: what follows may take longer.
 func TestReadTimeoutEndsWithTheBody(t *testing.T) {
+	var status int
+	// On a busy machine a short time may not be enough for the body.
+	for timeout := 50 * time.Millisecond; timeout < 10*time.Second; timeout *= 5 {
+		if status = handshakeSlowerThanTheBody(t, timeout); status == http.StatusNoContent {
+			return
+		}
+	}
+	t.Errorf("a subscription whose handshake takes longer than the body may is answered %d", status)
+}
+
+// handshakeSlowerThanTheBody returns the status of a subscription whose callback
+// takes four times the ReadTimeout.
+func handshakeSlowerThanTheBody(t *testing.T, timeout time.Duration) int {
+	t.Helper()
 	callback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		<-time.After(200 * time.Millisecond)
+		<-time.After(4 * timeout)
 		w.Header().Set("WebHook-Allowed-Origin", "*")
 	}))
 	defer callback.Close()
 	r := newRig(t, func(o *gateway.Options) {
-		o.ReadTimeout = 50 * time.Millisecond
+		o.ReadTimeout = timeout
 		o.Callbacks = gateway.CallbackOptions{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	})
 	server := httptest.NewServer(r.g)
@@ -61,9 +75,7 @@ func TestReadTimeoutEndsWithTheBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		t.Errorf("a subscription whose handshake takes longer than the body may is answered %d", resp.StatusCode)
-	}
+	return resp.StatusCode
 }
 
 // A body that is too large is refused whole.
@@ -121,7 +133,7 @@ func TestEndToEndOverTLS(t *testing.T) {
 		if auth != "u:x" {
 			t.Errorf("the callback got the credentials %q", auth)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("nothing came; %+v", r.g.Subscribers())
 	}
 }

@@ -20,10 +20,14 @@ import (
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 // eventually waits on the wall clock for what nothing announces.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for !ok() {
 		select {
 		case <-time.After(2 * time.Millisecond):
