@@ -26,6 +26,10 @@ import (
 	"github.com/goswale/swale/resn/projection"
 )
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) {
 	if os.Getenv(brokerVariable) != "" {
 		if err := child(); err != nil {
@@ -45,7 +49,7 @@ type database struct {
 
 func onSQLite(t *testing.T) database {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(OFF)&_pragma=foreign_keys(1)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(60000)&_pragma=synchronous(OFF)&_pragma=foreign_keys(1)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +375,7 @@ func launch(t *testing.T, on database, broker *membus.Broker, o http.RoundTrippe
 // filled waits for the first fill.
 func (proc *process) filled(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := proc.projection.WaitFilled(ctx); err != nil {
 		t.Fatalf("%v: %+v", err, proc.projection.States())
@@ -383,7 +387,7 @@ func eventually(t *testing.T, what string, ok func() bool) bool {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(patience)
 	for !ok() {
 		select {
 		case <-tick.C:
