@@ -49,7 +49,7 @@ func serve(t *testing.T, store *memdiscovery.Store, opts discoverysvc.Options) *
 			return
 		}
 		stopped = true
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := errors.Join(s.Close(ctx), d.Close(ctx)); err != nil {
 			t.Error(err)
@@ -71,7 +71,7 @@ func registry(t *testing.T, base string, others ...string) *discovery.Registry {
 		Backoff: discovery.Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond},
 	})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := r.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -87,7 +87,7 @@ func instance(service, id, version string) discovery.Instance {
 // until waits for what must happen soon.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); {
+	for end := time.Now().Add(90 * time.Second); !ok(); {
 		if time.Now().After(end) {
 			t.Fatalf("it never happened that %s", what)
 		}

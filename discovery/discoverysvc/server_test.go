@@ -27,7 +27,7 @@ import (
 func TestConformance(t *testing.T) {
 	store := memdiscovery.NewStore()
 	s := serve(t, store, discoverysvc.Options{})
-	discoverytest.Run(t, func(*testing.T) driver.Driver { return discoverysvc.Dial(s.url, nil) }, discoverytest.Features{TTL: 3 * time.Second})
+	discoverytest.Run(t, func(*testing.T) driver.Driver { return discoverysvc.Dial(s.url, nil) }, discoverytest.Features{})
 }
 
 // Hailo's registry servers owned the nodes: one that died unlisted services
@@ -36,7 +36,7 @@ func TestHailoDeathOfAServerUnlistsNobody(t *testing.T) {
 	store := memdiscovery.NewStore()
 	one, two := serve(t, store, discoverysvc.Options{}), serve(t, store, discoverysvc.Options{})
 	reg := registry(t, one.url, two.url)
-	registration, err := reg.Register(t.Context(), instance("orders", "a", "v1"), &discovery.RegisterOptions{TTL: 1500 * time.Millisecond})
+	registration, err := reg.Register(t.Context(), instance("orders", "a", "v1"), &discovery.RegisterOptions{TTL: 3 * time.Second, Renew: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestHailoDeathOfAServerUnlistsNobody(t *testing.T) {
 		}
 	}()
 	one.stop()
-	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); { // several leases
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); { // more than two leases
 		all, err := watcher.List(t.Context(), "orders")
 		if err != nil || len(all) != 1 {
 			t.Fatalf("the instance lives and must stay listed: %v, %v", all, err)

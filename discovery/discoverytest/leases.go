@@ -159,7 +159,7 @@ func (s *suite) renewFor(t *testing.T, d driver.Driver, service string, leases i
 	t.Helper()
 	for end := time.Now().Add(time.Duration(leases) * s.ttl); time.Now().Before(end); {
 		must(t, d.Renew(s.ctx(t), instance(service, "a"), "owner"), "Renew in time")
-		pause(s.ttl / 5)
+		pause(s.ttl / 10)
 	}
 }
 
@@ -168,7 +168,7 @@ func testLeaseIsRenewed(t *testing.T, s *suite) {
 	must(t, d.Put(s.ctx(t), s.short(service, "a")), "Put")
 	sink := s.watch(t, d, service)
 	sink.becomes(s.ctx(t), t, "the record is there", "a=1")
-	s.renewFor(t, d, service, 4)
+	s.renewFor(t, d, service, 3)
 	s.lists(t, d, service, "a record that is renewed stays", "a=1")
 	sink.mu.Lock()
 	defer sink.mu.Unlock()
@@ -183,7 +183,7 @@ func testLeaseOutlivesItsConnection(t *testing.T, s *suite) {
 	must(t, here.Put(s.ctx(t), s.short(service, "a")), "Put")
 	must(t, here.Close(s.ctx(t)), "Close")
 	s.lists(t, there, service, "the death of the connection that registered it unlists nobody", "a=1")
-	s.renewFor(t, there, service, 3)
+	s.renewFor(t, there, service, 2)
 	s.lists(t, there, service, "whoever speaks for the owner keeps it alive", "a=1")
 	s.goes(t, there, service, "and when nobody does it goes")
 }
@@ -191,9 +191,9 @@ func testLeaseOutlivesItsConnection(t *testing.T, s *suite) {
 func testRenewalThroughAnother(t *testing.T, s *suite) {
 	here, there, service := s.driver(t), s.driver(t), name("through")
 	must(t, here.Put(s.ctx(t), s.short(service, "a")), "Put")
-	for end := time.Now().Add(3 * s.ttl); time.Now().Before(end); here, there = there, here {
+	for end := time.Now().Add(2 * s.ttl); time.Now().Before(end); here, there = there, here {
 		must(t, there.Renew(s.ctx(t), instance(service, "a"), "owner"), "Renew, through one connection after the other")
-		pause(s.ttl / 5)
+		pause(s.ttl / 10)
 	}
 	must(t, here.Delete(s.ctx(t), instance(service, "a"), "owner"), "Delete")
 	refused(t, "the other connection hears that it was deleted", there.Renew(s.ctx(t), instance(service, "a"), "owner"), driver.ErrGone)
@@ -204,10 +204,10 @@ func testPutRestartsTheLease(t *testing.T, s *suite) {
 	r := s.short(service, "a")
 	sink := s.watch(t, d, service)
 	sink.becomes(s.ctx(t), t, "nothing at first")
-	for end := time.Now().Add(3 * s.ttl); time.Now().Before(end); {
+	for end := time.Now().Add(2 * s.ttl); time.Now().Before(end); {
 		must(t, d.Put(s.ctx(t), r), "Put by the owner")
 		s.lists(t, d, service, "each Put by the owner restarts the lease", "a=1")
-		pause(s.ttl / 5)
+		pause(s.ttl / 10)
 	}
 	sink.mu.Lock()
 	history := slices.Clone(sink.history)

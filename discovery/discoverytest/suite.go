@@ -18,10 +18,11 @@ import (
 // Features say what the suite should know about a driver. The zero value is
 // fine.
 type Features struct {
-	// TTL is the lease that the tests wait to end. Default 1 s, at least what the
-	// driver says it can keep.
+	// TTL is the lease that the tests wait to end, and keep alive meanwhile although
+	// the machine may have much else to do. Default 3 s, at least what the driver
+	// says it can keep.
 	TTL time.Duration
-	// Patience bounds each wait for what must happen. Default 20 s.
+	// Patience bounds each wait for what must happen. Default 90 s.
 	Patience time.Duration
 }
 
@@ -37,10 +38,10 @@ type suite struct {
 func Run(t *testing.T, open func(t *testing.T) driver.Driver, features Features) {
 	s := &suite{open: open, ttl: features.TTL, patience: features.Patience}
 	if s.patience <= 0 {
-		s.patience = 20 * time.Second
+		s.patience = 90 * time.Second
 	}
 	if s.ttl <= 0 {
-		s.ttl = time.Second
+		s.ttl = 3 * time.Second
 	}
 	s.ttl = max(s.ttl, s.driver(t).Info().MinTTL)
 	for _, test := range []struct {

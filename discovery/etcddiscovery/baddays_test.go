@@ -3,11 +3,12 @@ package etcddiscovery_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -122,13 +123,13 @@ func (p *proxy) copy(from, to net.Conn) {
 func open(t *testing.T, url string, opts *etcddiscovery.Options) *discovery.Registry {
 	t.Helper()
 	opts.Heartbeat = 300 * time.Millisecond
-	opts.Discovery = discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: time.Second}
+	opts.Discovery = discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: 10 * time.Second}
 	r, err := etcddiscovery.Open(t.Context(), []string{url}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = r.Shutdown(ctx)
 	})
@@ -156,7 +157,7 @@ func TestConnectionIsLost(t *testing.T) {
 	defer func() { cancel(); <-ended }()
 	until := func(rule string, live bool) {
 		t.Helper()
-		late := time.After(30 * time.Second)
+		late := time.After(90 * time.Second)
 		for {
 			select {
 			case v := <-views:
@@ -192,7 +193,7 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = root.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	for _, step := range []func() error{
 		func() error { _, err := root.UserAdd(ctx, "root", "pw"); return err },
@@ -230,6 +231,24 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+// freePort returns a port for a server. It is below those that the system gives to
+// whoever connects, of which one could be somebody's connection by the time that
+// the server wants it.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+		if tries > 1000 {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startServer starts a server that ends with the test.
 func startServer(t *testing.T) string {
 	t.Helper()
@@ -240,12 +259,7 @@ func startServer(t *testing.T) string {
 		}
 		t.Skipf("no etcd to start, so roles aren't tested: %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := fmt.Sprintf("http://%s", l.Addr())
-	_ = l.Close()
+	url := "http://127.0.0.1:" + strconv.Itoa(freePort(t))
 	cmd := exec.CommandContext(t.Context(), path, "--data-dir", t.TempDir(), "--log-level", "error", "--unsafe-no-fsync",
 		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", "http://127.0.0.1:0")
 	if err := cmd.Start(); err != nil {

@@ -42,7 +42,7 @@ func prefix(t *testing.T, url string) string {
 			return
 		}
 		defer func() { _ = client.Close() }()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := client.Delete(ctx, name, clientv3.WithPrefix()); err != nil {
 			t.Error(err)
@@ -60,5 +60,5 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		return d
-	}, discoverytest.Features{Patience: 30 * time.Second})
+	}, discoverytest.Features{})
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,27 +18,35 @@ import (
 	"github.com/goswale/swale/discovery/natsdiscovery"
 )
 
+// freePort returns a port for a server that comes back where it was. It is below
+// those that the system gives to whoever connects, of which one could be somebody's
+// connection by the time that the server wants it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 0; ; tries++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+		if tries > 1000 {
+			t.Fatal(err)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func open(t *testing.T, url string) *discovery.Registry {
 	t.Helper()
 	r, err := natsdiscovery.Open(t.Context(), url, &natsdiscovery.Options{
 		Heartbeat: 300 * time.Millisecond,
-		Discovery: discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: time.Second, Grace: 5 * time.Second},
+		Discovery: discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: 10 * time.Second, Grace: 90 * time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = r.Shutdown(ctx) // the server may be gone
 	})
@@ -60,7 +70,7 @@ func watcher(t *testing.T, r *discovery.Registry) <-chan discovery.View {
 // until waits for a view; always must hold of every view on the way.
 func until(t *testing.T, views <-chan discovery.View, rule string, always, holds func(discovery.View) bool) {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(90 * time.Second)
 	for {
 		select {
 		case v := <-views:
@@ -86,7 +96,7 @@ func registerThree(t *testing.T, r *discovery.Registry) []*discovery.Registratio
 	for i := range 3 {
 		g, err := r.Register(t.Context(), discovery.Instance{
 			Service: "restaurants", ID: fmt.Sprint("i", i), Endpoints: []discovery.Endpoint{{Scheme: "http", Address: "10.0.0.7:80"}},
-		}, &discovery.RegisterOptions{TTL: 3 * time.Second, Renew: 500 * time.Millisecond})
+		}, &discovery.RegisterOptions{TTL: 10 * time.Second, Renew: 500 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +129,7 @@ func TestServerLosesItsFiles(t *testing.T) {
 	until(t, views, "a view whose server has gone says so", three, lost)
 	startServer(t, t.TempDir(), port)
 	until(t, views, "a server that has forgotten everything empties nobody's view", three, liveAgain)
-	late := time.After(20 * time.Second)
+	late := time.After(90 * time.Second)
 	for _, g := range members {
 		for g.State().Again == 0 || !g.State().Registered {
 			select {
@@ -146,7 +156,7 @@ func TestPermissions(t *testing.T) {
 	}
 	s := startServer(t, t.TempDir(), 0, user("orders", "$KV.swale-discovery.instances.orders.>"))
 	r, err := natsdiscovery.Open(t.Context(), s.ClientURL(), &natsdiscovery.Options{
-		Conn: []nats.Option{nats.UserInfo("orders", "pw")}, Discovery: discovery.Options{CallTimeout: time.Second},
+		Conn: []nats.Option{nats.UserInfo("orders", "pw")}, Discovery: discovery.Options{CallTimeout: 10 * time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)

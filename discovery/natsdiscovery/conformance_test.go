@@ -63,7 +63,7 @@ func dropBucket(t *testing.T, url, bucket string) {
 		return
 	}
 	defer nc.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	js, err := jetstream.New(nc)
 	if err == nil {

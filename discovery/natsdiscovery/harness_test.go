@@ -31,7 +31,7 @@ func serve(dir string, port int, users ...*server.User) (*server.Server, error) 
 		return nil, err
 	}
 	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(90 * time.Second) {
 		stop(s)
 		return nil, os.ErrDeadlineExceeded
 	}

@@ -33,7 +33,7 @@ func serveInstance(url, id string) error {
 	}
 	if _, err := r.Register(ctx, discovery.Instance{
 		Service: "restaurants", ID: id, Endpoints: []discovery.Endpoint{{Scheme: "http", Address: listener.Addr().String()}},
-	}, &discovery.RegisterOptions{TTL: 2 * time.Second}); err != nil {
+	}, &discovery.RegisterOptions{TTL: 5 * time.Second}); err != nil {
 		return err
 	}
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, id) }))
