@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goswale/swale/reference-services/storefront"
 	"github.com/goswale/swale/resn"
@@ -56,12 +57,19 @@ func getPage(t *testing.T, h http.Handler, target string) page {
 	return p
 }
 
-// warmed returns a storefront whose cache holds a page that is vouched for.
+// warmed returns a storefront whose cache holds a page that is vouched for, for as
+// long as the test takes.
 func warmed(t *testing.T, items int) (*storefront.Storefront, *owner, *resn.Client) {
+	t.Helper()
+	return warmedFor(t, items, patience)
+}
+
+// warmedFor is warmed with another lease.
+func warmedFor(t *testing.T, items int, lease time.Duration) (*storefront.Storefront, *owner, *resn.Client) {
 	t.Helper()
 	b := newBus(t)
 	o := newOwner(t, b, items)
-	client := newClient(t, b)
+	client := newClient(t, b, lease)
 	s := storefront.New(o.URL, client, nil)
 	if err := client.Listen(t.Context(), "restaurants"); err != nil {
 		t.Fatal(err)
@@ -112,7 +120,7 @@ func TestAChangeShowsOnTheNextPageAfterItsNotice(t *testing.T) {
 }
 
 func TestWithoutTheOwnerThePageShowsWhatItMayAndSaysSo(t *testing.T) {
-	s, o, client := warmed(t, 20)
+	s, o, client := warmedFor(t, 20, 3*time.Second)
 	seen := client.Topics()[0].Notices
 	o.rename(7, "Chez Swale") // announced, never fetched
 	eventually(t, "the notice is taken in", func() bool { return client.Topics()[0].Notices > seen })
@@ -149,7 +157,7 @@ func TestWithoutTheOwnerThePageShowsWhatItMayAndSaysSo(t *testing.T) {
 func TestAPageNeverLoadedIsAnHonestError(t *testing.T) {
 	b := newBus(t)
 	o := newOwner(t, b, 3)
-	s := storefront.New(o.URL, newClient(t, b), nil)
+	s := storefront.New(o.URL, newClient(t, b, patience), nil)
 	o.down()
 	w := get(t, s, "/nearby", "application/hal+json")
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {

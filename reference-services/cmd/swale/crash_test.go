@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/reference-services/internal/system"
@@ -136,7 +135,7 @@ func TestAKillLosesNeitherAChangeNorItsNotice(t *testing.T) {
 	for _, r := range all {
 		acknowledged += len(r.acknowledged)
 		for _, etag := range r.acknowledged {
-			eventually(t, time.Minute, "the notice of "+r.href+" at version "+etag, func() bool { return a.heard(r.href, etag) })
+			eventually(t, "the notice of "+r.href+" at version "+etag, func() bool { return a.heard(r.href, etag) })
 		}
 	}
 	a.check(t, acknowledged)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/goswale/swale/auth"
 )
@@ -59,10 +58,10 @@ func TestUpConfiguresTheStorefront(t *testing.T) {
 		}
 	}
 	set(`{"size":7}`)
-	eventually(t, 10*time.Second, "the new size", func() bool { return nearby(t, p.said["storefront"]).Count == 7 })
+	eventually(t, "the new size", func() bool { return nearby(t, p.said["storefront"]).Count == 7 })
 	set(`{"size":-1}`)
 	set(`{"size":"many"}`)
-	eventually(t, 10*time.Second, "the report of what was rejected", func() bool {
+	eventually(t, "the report of what was rejected", func() bool {
 		_, doc := exchange(t, http.MethodGet, config+"/instances", "")
 		text, _ := json.Marshal(doc)
 		return strings.Contains(string(text), "storefront") && strings.Contains(string(text), "size")
@@ -71,7 +70,7 @@ func TestUpConfiguresTheStorefront(t *testing.T) {
 		t.Errorf("after settings that can't be right a page has %d restaurants; the last good ones give 7", n)
 	}
 	set(`{"size":9}`)
-	eventually(t, 10*time.Second, "the size that is right again", func() bool { return nearby(t, p.said["storefront"]).Count == 9 })
+	eventually(t, "the size that is right again", func() bool { return nearby(t, p.said["storefront"]).Count == 9 })
 }
 
 func TestUpListsWhatRuns(t *testing.T) {
@@ -91,7 +90,7 @@ func TestUpListsWhatRuns(t *testing.T) {
 // of before.
 func TestUpIssuesTokens(t *testing.T) {
 	data := t.TempDir()
-	args := []string{"up", "--data", data, "--listen", "127.0.0.1:0", "--city", "3"}
+	args := []string{"up", "--data", data, "--listen", "127.0.0.1:0", "--kernel-listen", address(t), "--city", "3"}
 	p := start(t, args...)
 	issuer := strings.TrimSuffix(p.said["login"], "/signin")
 	const account = `{"application":"customers","name":"ada","password":"correct horse battery"}`
@@ -120,10 +119,9 @@ func TestUpIssuesTokens(t *testing.T) {
 	if c, err := v.Verify(t.Context(), access.Access); err != nil || !c.Allows("orders:read") {
 		t.Errorf("%+v, %v", c, err)
 	}
-	where := strings.TrimSuffix(strings.TrimPrefix(issuer, "http://"), "/login")
 	p.stop()
 
-	again := start(t, append(args, "--kernel-listen", where)...)
+	again := start(t, args...)
 	defer again.stop()
 	if status, doc := exchange(t, http.MethodPost, issuer+"/sessions", account); status != http.StatusCreated {
 		t.Errorf("log in after a restart: %d %v", status, doc)

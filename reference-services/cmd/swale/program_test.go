@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,8 +94,8 @@ func start(t *testing.T, args ...string) *program {
 		if !ok {
 			t.Fatalf("swale %s ended before it was ready: %v\n%s", strings.Join(args, " "), <-p.ended, &p.errs)
 		}
-	case <-time.After(60 * time.Second):
-		t.Fatalf("swale %s wasn't ready in a minute", strings.Join(args, " "))
+	case <-time.After(patience):
+		t.Fatalf("swale %s wasn't ready in %v", strings.Join(args, " "), patience)
 	}
 	return p
 }
@@ -117,8 +119,8 @@ func (p *program) stop() {
 			p.t.Errorf("asked to stop, swale ended with %v; it must end with exit code 0\n%s", err, &p.errs)
 		}
 		p.ended <- err
-	case <-time.After(20 * time.Second):
-		p.t.Error("asked to stop, swale still ran after 20 s")
+	case <-time.After(patience):
+		p.t.Errorf("asked to stop, swale still ran after %v", patience)
 	}
 }
 
@@ -148,15 +150,22 @@ func cleanEnv() []string {
 	return env
 }
 
-// address returns an address of this machine with a port that is free.
+// address returns an address of this machine with a port that is free. It is below
+// those that the system gives to whoever connects, of which one could be somebody's
+// connection by the time that a program wants it.
 func address(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 0; ; tries++ {
+		address := "127.0.0.1:" + strconv.Itoa(10_000+rand.IntN(20_000))
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err == nil {
+			_ = l.Close()
+			return address
+		}
+		if tries > 1000 {
+			t.Fatal(err)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // fetch reads a document and where it was.
@@ -237,8 +246,12 @@ func nearby(t *testing.T, root string) (p pageDocument) {
 	return p
 }
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 // eventually waits until a condition holds.
-func eventually(t *testing.T, patience time.Duration, what string, holds func() bool) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -16,12 +16,15 @@ func TestUpFromRootToRestaurantAndBack(t *testing.T) {
 	data := t.TempDir()
 	p := start(t, "up", "--data", data, "--listen", "127.0.0.1:0", "--city", "30")
 	page := nearby(t, p.said["storefront"])
-	if page.Count != 30 || page.Degraded != nil || len(page.Topics) != 1 || !page.Topics[0].Live {
-		t.Fatalf("page has %d restaurants, degraded %v, topics %v; want the whole city, live", page.Count, page.Degraded, page.Topics)
+	if page.Count != 30 || len(page.Topics) != 1 {
+		t.Fatalf("page has %d restaurants, topics %v; want the whole city", page.Count, page.Topics)
 	}
-	if page.Embedded.Items[0].Source != "cache" {
-		t.Errorf("the first item comes from %q; the program is ready when its cache is warm", page.Embedded.Items[0].Source)
-	}
+	// It is ready when its cache is warm. On a busy machine a watermark may be late,
+	// and then there is a moment in which nobody vouches.
+	eventually(t, "a page that is live, from the cache", func() bool {
+		page = nearby(t, p.said["storefront"])
+		return page.Degraded == nil && page.Topics[0].Live && page.Embedded.Items[0].Source == "cache"
+	})
 	href := page.Embedded.Items[3].Links.Self.Href
 	var doc struct{ Name string }
 	header := fetch(t, href, &doc)
@@ -35,7 +38,7 @@ func TestUpFromRootToRestaurantAndBack(t *testing.T) {
 		t.Errorf("the explorer at %q has the Content-Security-Policy %q; it must be a strict one", p.said["explorer"], csp)
 	}
 	changed := time.Now()
-	eventually(t, 5*time.Second, "the new name on the page", func() bool {
+	eventually(t, "the new name on the page", func() bool {
 		return nearby(t, p.said["storefront"]).Embedded.Items[3].Name == "Chez Swale"
 	})
 	t.Logf("the page shows the new name %v after the owner's answer", time.Since(changed))
@@ -82,7 +85,7 @@ func TestWithoutRestaurantsTheStorefrontServesOn(t *testing.T) {
 		"--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--restaurants-listen", owner)
 	domain := start(t, "restaurants", "--data", t.TempDir(), "--listen", owner, "--nats", busURL(edge), "--city", "20")
 	root := edge.said["storefront"]
-	eventually(t, 20*time.Second, "a whole page from a service that came later", func() bool {
+	eventually(t, "a whole page from a service that came later", func() bool {
 		resp, err := http.Get(strings.TrimSuffix(root, "/") + "/nearby")
 		if err != nil {
 			return false
@@ -97,7 +100,7 @@ func TestWithoutRestaurantsTheStorefrontServesOn(t *testing.T) {
 	if _, err := rename(t.Context(), it.Links.Self.Href, it.ETag, "Chez Swale"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the new name on the page", func() bool {
+	eventually(t, "the new name on the page", func() bool {
 		return nearby(t, root).Embedded.Items[5].Name == "Chez Swale"
 	})
 
@@ -106,7 +109,7 @@ func TestWithoutRestaurantsTheStorefrontServesOn(t *testing.T) {
 	if len(page.Embedded.Items) != 20 {
 		t.Errorf("%d restaurants are shown when their owner has stopped; the owner's last word vouches for all 20", len(page.Embedded.Items))
 	}
-	eventually(t, 20*time.Second, "the page says that its owner is gone", func() bool {
+	eventually(t, "the page says that its owner is gone", func() bool {
 		page = nearby(t, root)
 		return page.Degraded != nil && page.Degraded.Since != "" && !page.Topics[0].Live
 	})
