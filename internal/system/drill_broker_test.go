@@ -80,7 +80,7 @@ func cleanNATS(t *testing.T, server, prefix string) {
 		t.Errorf("clean up: %v", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	names := js.StreamNames(ctx)
 	for name := range names.Name() {

@@ -32,7 +32,7 @@ const (
 )
 
 func openFile(file string) (*sql.DB, error) {
-	return sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)&_txlock=immediate")
+	return sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(60000)&_pragma=synchronous(NORMAL)&_txlock=immediate")
 }
 
 // relayProcess is what a child process does: it runs a relay until it is killed.
@@ -118,7 +118,7 @@ func (d *drill) startChild(skew time.Duration) *child {
 	d.t.Cleanup(c.kill)
 	select {
 	case <-runs:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		d.t.Fatal("a process with a relay doesn't start")
 	}
 	return c
