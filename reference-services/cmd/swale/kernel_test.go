@@ -209,7 +209,7 @@ func TestUpServesByRules(t *testing.T) {
 	if status, doc := write(closed); status != http.StatusCreated {
 		t.Fatalf("good rules: %d %v", status, doc)
 	}
-	eventually(t, 10*time.Second, "the new rules decide", func() bool {
+	eventually(t, "the new rules decide", func() bool {
 		status, text := answers(p, "/restaurants/city-00001")
 		return status == http.StatusGone && text == "closed"
 	})
