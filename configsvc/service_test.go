@@ -131,13 +131,13 @@ func (s *service) client(who string, change func(*configsvc.ClientOptions)) *con
 	s.t.Helper()
 	transport := &http.Transport{}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	patience := 20 * time.Second
+	start := patience
 	if s.down.Load() {
-		patience = 200 * time.Millisecond
+		start = 200 * time.Millisecond
 	}
 	opts := &configsvc.ClientOptions{
-		HTTP: &http.Client{Transport: signed{transport, who}, Timeout: 10 * time.Second}, Bus: s.bus(nil),
-		Poll: time.Hour, StartTimeout: patience, Logger: slog.New(slog.NewTextHandler(s.log, nil)), Environ: []string{},
+		HTTP: &http.Client{Transport: signed{transport, who}, Timeout: patience}, Bus: s.bus(nil),
+		Poll: time.Hour, StartTimeout: start, Logger: slog.New(slog.NewTextHandler(s.log, nil)), Environ: []string{},
 	}
 	if change != nil {
 		change(opts)
@@ -147,7 +147,7 @@ func (s *service) client(who string, change func(*configsvc.ClientOptions)) *con
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := c.Close(ctx); err != nil {
 			s.t.Errorf("Close: %v", err)
@@ -212,12 +212,16 @@ func watch[T any](t *testing.T, c *configsvc.Client, keys ...string) *configsvc.
 	return w
 }
 
+// patience bounds a wait for what must happen in the end, also on a machine that
+// has much else to do.
+const patience = 2 * time.Minute
+
 // eventually waits for what nothing announces.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for !ok() {
 		select {
 		case <-tick.C:
