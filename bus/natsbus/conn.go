@@ -134,13 +134,15 @@ func open(ctx context.Context, nc *nats.Conn, o Options, w *wires) (*bus.Bus, er
 	if err := c.makeStreams(ctx); err != nil {
 		return nil, fmt.Errorf("natsbus: %w", err)
 	}
-	c.replies.init()
 	c.outlets.init()
 	c.acks.prefix = nats.NewInbox() + "."
 	if c.inbox, err = nc.Subscribe(c.acks.prefix+"*", c.answered); err != nil {
 		return nil, fmt.Errorf("natsbus: %w", err)
 	}
 	_ = c.inbox.SetPendingLimits(-1, -1)
+	if err = c.replies.open(ctx, nc); err != nil {
+		return nil, fmt.Errorf("natsbus: %w", err)
+	}
 	c.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	c.wg.Go(c.watch)
 	return bus.New(c, &o.Bus), nil
@@ -160,16 +162,18 @@ func atLeast(version string, major, minor int) bool {
 	return err == nil && (a > major || a == major && b >= minor)
 }
 
-// answered takes everything that comes to the connection's inbox: confirmations
-// of publishes and answers to requests, told apart by their token.
-func (c *conn) answered(m *nats.Msg) {
-	token := m.Subject[len(c.acks.prefix):]
-	if len(token) > 0 && token[0] == requestMark {
-		c.replies.settle(token, m)
-		return
+// flush returns when the server has read what was sent so far.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
 	}
-	c.acks.settle(token, m)
+	return nc.FlushWithContext(ctx)
 }
+
+// answered takes the confirmations of publishes.
+func (c *conn) answered(m *nats.Msg) { c.acks.settle(m.Subject[len(c.acks.prefix):], m) }
 
 // Info implements driver.Driver.
 func (c *conn) Info() driver.Info {
@@ -195,6 +199,7 @@ func (c *conn) watch() {
 			return
 		case <-ticker.C:
 			c.acks.expire(5)
+			c.replies.sweep()
 		case s := <-c.status:
 			if s != nats.CONNECTED {
 				c.acks.fail(driver.Temporary(nats.ErrDisconnected))
@@ -260,6 +265,7 @@ func (c *conn) Close(ctx context.Context) error {
 	c.wg.Wait()
 	c.nc.RemoveStatusListener(c.status)
 	_ = c.inbox.Unsubscribe()
+	_ = c.replies.sub.Unsubscribe()
 	c.acks.fail(bus.ErrClosed)
 	if c.owned {
 		closed := make(chan struct{})

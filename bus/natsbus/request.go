@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,51 +13,112 @@ import (
 	"github.com/goswale/swale/bus/driver"
 )
 
-// requestMark begins the token of a request, and no token of a publish: those
-// have no capitals.
+// requestMark begins the last token of a request's reply subject.
 const requestMark = 'R'
 
 // errorHeader marks an answer that is a handler's error.
 const errorHeader = "Swale-Error"
 
-// replies are the requests that wait for an answer.
+// replies are the requests that wait for an answer. Answers come out of one
+// channel, from which those who wait take them, each handing on what is another's:
+// with a goroutine in between, an answer would wake two.
 type replies struct {
+	prefix string
+	in     chan *nats.Msg
+	sub    *nats.Subscription
+	flying atomic.Int32 // requests that wait
+
 	mu   sync.Mutex
 	next uint64
-	wait map[string]chan *nats.Msg
+	wait map[string]*waiter // by reply subject
 }
 
-func (r *replies) init() { r.wait = make(map[string]chan *nats.Msg) }
+// waiter is one request that waits; they are used again.
+type waiter struct{ answer chan *nats.Msg }
 
-// add returns a token: a number, and the milliseconds that the server has.
-func (r *replies) add(left time.Duration) (token string, answer chan *nats.Msg) {
-	answer = make(chan *nats.Msg, 1)
+var waiters = sync.Pool{New: func() any { return &waiter{make(chan *nats.Msg, 1)} }}
+
+// maxAnswers is how many answers may lie around that nobody has taken yet.
+const maxAnswers = 8192
+
+func (r *replies) open(ctx context.Context, nc *nats.Conn) (err error) {
+	r.wait = make(map[string]*waiter)
+	inbox := nats.NewInbox() + "."
+	r.prefix = inbox + string(requestMark)
+	r.in = make(chan *nats.Msg, maxAnswers)
+	if r.sub, err = nc.ChanSubscribe(inbox+"*", r.in); err != nil {
+		return err
+	}
+	// The first request may overtake what the client hasn't flushed.
+	return flush(ctx, nc)
+}
+
+// add returns the reply subject, which ends with a number and the milliseconds
+// that the server has.
+func (r *replies) add(left time.Duration) (reply string, w *waiter) {
+	w = waiters.Get().(*waiter) //nolint:forcetypeassert // the pool's own
+	b := make([]byte, 0, 64)
+	b = append(b, r.prefix...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next++
-	b := make([]byte, 0, 32)
-	b = append(b, requestMark)
 	b = strconv.AppendUint(b, r.next, 36)
 	b = append(b, '-')
 	b = strconv.AppendInt(b, max(left.Milliseconds(), 1), 10)
-	token = string(b)
-	r.wait[token] = answer
-	return token, answer
+	reply = string(b)
+	r.wait[reply] = w
+	return reply, w
 }
 
-func (r *replies) drop(token string) {
+// drop ends the waiting. A waiter that somebody may still hand an answer isn't
+// used again.
+func (r *replies) drop(reply string, w *waiter) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.wait, token)
-}
-
-func (r *replies) settle(token string, m *nats.Msg) {
-	r.mu.Lock()
-	answer := r.wait[token]
-	delete(r.wait, token)
+	_, waiting := r.wait[reply]
+	delete(r.wait, reply)
 	r.mu.Unlock()
-	if answer != nil {
-		answer <- m
+	if waiting {
+		waiters.Put(w)
+	}
+}
+
+// settle hands on an answer.
+func (r *replies) settle(m *nats.Msg) {
+	r.mu.Lock()
+	w := r.wait[m.Subject]
+	delete(r.wait, m.Subject)
+	r.mu.Unlock()
+	if w != nil {
+		w.answer <- m
+	}
+}
+
+// sweep throws away the answers that came too late, or hands them on.
+func (r *replies) sweep() {
+	for {
+		select {
+		case m := <-r.in:
+			r.settle(m)
+		default:
+			return
+		}
+	}
+}
+
+// receive waits for the answer to reply.
+func (r *replies) receive(ctx context.Context, reply string, w *waiter) (*nats.Msg, error) {
+	for {
+		select {
+		case m := <-r.in:
+			if m.Subject == reply {
+				return m, nil
+			}
+			r.settle(m)
+		case m := <-w.answer:
+			return m, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -68,29 +128,26 @@ func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (
 	if err := c.room(ctx); err != nil {
 		return driver.Message{}, err
 	}
+	r := &c.replies
+	if len(r.in) > 0 {
+		r.sweep()
+	}
 	deadline, _ := ctx.Deadline()
-	token, answer := c.replies.add(time.Until(deadline))
-	defer c.replies.drop(token)
-	reply := c.acks.prefix + token
-	to := c.opts.Prefix + ".r." + subject
-	var err error
-	if len(m.Attributes) == 0 {
-		err = c.nc.PublishRequest(to, reply, m.Body)
-	} else {
-		err = c.nc.PublishMsg(&nats.Msg{Subject: to, Reply: reply, Data: m.Body, Header: header(m)})
+	reply, w := r.add(time.Until(deadline))
+	defer r.drop(reply, w)
+	lone := r.flying.Add(1) <= maxLone
+	defer r.flying.Add(-1)
+	if err := c.write(c.opts.Prefix+".r."+subject, reply, m, lone); err != nil {
+		return driver.Message{}, err
 	}
-	if err != nil {
-		return driver.Message{}, sendError(err)
-	}
-	select {
-	case a := <-answer:
+	a, err := r.receive(ctx, reply, w)
+	if err == nil {
 		return read(a)
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			_ = c.nc.Publish(c.opts.Prefix+".c."+subject, []byte(reply))
-		}
-		return driver.Message{}, context.Cause(ctx)
 	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		_ = c.nc.Publish(c.opts.Prefix+".c."+subject, []byte(reply))
+	}
+	return driver.Message{}, err
 }
 
 // read judges an answer.
@@ -104,180 +161,4 @@ func read(m *nats.Msg) (driver.Message, error) {
 		}
 	}
 	return message(m), nil
-}
-
-// backlog is how many requests wait at a server whose handlers are all busy; what
-// comes beyond is dropped, as core NATS does, and its caller's time runs out.
-const backlog = 8192
-
-// server is one Serve. Its workers take requests from the connection's reader
-// themselves: a goroutine between them would cost each request a change of
-// goroutines.
-type server struct {
-	conn     *conn
-	h        func(context.Context, driver.Message) (driver.Message, error)
-	parallel int
-	in       chan *nats.Msg
-	sub      *nats.Subscription
-	cancels  *nats.Subscription
-	drained  chan struct{}
-	ctx      context.Context //nolint:containedctx // ends at Detach
-	cancel   context.CancelFunc
-	once     sync.Once
-	wg       sync.WaitGroup
-	idle     atomic.Int32 // workers that wait for a request
-
-	mu      sync.Mutex
-	workers int
-	running map[string]context.CancelFunc // by reply subject
-}
-
-// Serve implements driver.Requester.
-func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
-	s := &server{
-		conn: c, h: h, parallel: parallel, in: make(chan *nats.Msg, backlog), drained: make(chan struct{}),
-		running: make(map[string]context.CancelFunc),
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	if s.cancels, err = c.nc.Subscribe(c.opts.Prefix+".c."+subject, s.cancelled); err != nil {
-		s.cancel()
-		return nil, temporary(err)
-	}
-	if s.sub, err = c.nc.ChanQueueSubscribe(c.opts.Prefix+".r."+subject, group, s.in); err != nil {
-		_ = s.cancels.Unsubscribe()
-		s.cancel()
-		return nil, temporary(err)
-	}
-	s.sub.SetClosedHandler(func(string) { close(s.drained) })
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-	}
-	// The server knows the subscription when it has answered what came after it.
-	if err := c.nc.FlushWithContext(ctx); err != nil {
-		_ = s.sub.Unsubscribe()
-		_ = s.cancels.Unsubscribe()
-		s.cancel()
-		return nil, temporary(err)
-	}
-	s.grow()
-	return s, nil
-}
-
-// grow starts a further worker, if there may be one.
-func (s *server) grow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.workers < s.parallel {
-		s.workers++
-		s.idle.Add(1)
-		s.wg.Go(s.work)
-	}
-}
-
-// work handles requests until the subscription has ended. Whoever takes a request
-// while nobody else waits has another worker wait. Workers stay, because a new
-// goroutine would grow its stack again for every request.
-func (s *server) work() {
-	for {
-		select {
-		case m, ok := <-s.in:
-			if !ok {
-				return
-			}
-			if s.idle.Add(-1) == 0 {
-				s.grow()
-			}
-			if m.Reply != "" { // else nobody waits for an answer
-				s.serve(m)
-			}
-			s.idle.Add(1)
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
-// serve answers one request.
-func (s *server) serve(m *nats.Msg) {
-	var ctx context.Context
-	var cancel context.CancelFunc
-	if left, ok := timeLeft(m.Reply); ok {
-		ctx, cancel = context.WithTimeout(s.ctx, left)
-	} else {
-		ctx, cancel = context.WithCancel(s.ctx)
-	}
-	defer cancel()
-	s.mu.Lock()
-	s.running[m.Reply] = cancel
-	s.mu.Unlock()
-	out, err := s.h(ctx, message(m))
-	s.mu.Lock()
-	delete(s.running, m.Reply)
-	s.mu.Unlock()
-	if err = s.reply(ctx, m.Reply, &out, err); err != nil {
-		s.conn.log.Debug("answer", "subject", m.Subject, "error", err)
-	}
-}
-
-// reply sends what the handler returned.
-func (s *server) reply(ctx context.Context, to string, out *driver.Message, err error) error {
-	switch {
-	case err == nil && len(out.Attributes) == 0:
-		return s.conn.nc.Publish(to, out.Body)
-	case err == nil:
-		return s.conn.nc.PublishMsg(&nats.Msg{Subject: to, Data: out.Body, Header: header(out)})
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil // the caller's own clock says it better
-	}
-	text := err.Error()
-	return s.conn.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
-}
-
-// timeLeft reads the end of a reply subject made by Request.
-func timeLeft(reply string) (time.Duration, bool) {
-	dash := strings.LastIndexByte(reply, '-')
-	dot := strings.LastIndexByte(reply, '.')
-	if dash < dot || dot+1 >= len(reply) || reply[dot+1] != requestMark {
-		return 0, false
-	}
-	ms, err := strconv.ParseInt(reply[dash+1:], 10, 64)
-	if err != nil || ms <= 0 || ms > int64(24*time.Hour/time.Millisecond) {
-		return 0, false
-	}
-	return time.Duration(ms) * time.Millisecond, true
-}
-
-// cancelled is told of every request on the subject that was given up; one server
-// has it.
-func (s *server) cancelled(m *nats.Msg) {
-	s.mu.Lock()
-	cancel := s.running[string(m.Data)]
-	s.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-}
-
-// Stop implements driver.Subscription.
-func (s *server) Stop(ctx context.Context) error {
-	if err := s.conn.drain(ctx, s.sub, s.drained); err != nil {
-		return err
-	}
-	s.once.Do(func() { close(s.in) }) // the connection puts nothing into it any more
-	return wait(ctx, &s.wg)
-}
-
-// Detach implements driver.Subscription.
-func (s *server) Detach(ctx context.Context) error {
-	s.cancel()
-	_ = s.cancels.Unsubscribe()
-	if !s.conn.nc.IsConnected() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return s.conn.nc.FlushWithContext(ctx)
 }

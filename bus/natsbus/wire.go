@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,10 @@ func (d *wires) room(ctx context.Context) error {
 type wire struct {
 	net.Conn
 	queued atomic.Int64
+	plain  atomic.Bool // it carries NATS's protocol as it is, without TLS or WebSocket
 
 	mu    sync.Mutex
+	begun bool
 	queue []byte        // what the kernel didn't take in time
 	busy  bool          // a goroutine writes the queue
 	moved chan struct{} // closed when the queue is short again, or the connection gone
@@ -73,6 +76,11 @@ func (w *wire) Write(p []byte) (int, error) {
 	defer w.mu.Unlock()
 	if w.err != nil {
 		return 0, w.err
+	}
+	if !w.begun {
+		// A client's first word; what wraps the protocol begins with its own.
+		w.begun = true
+		w.plain.Store(bytes.HasPrefix(p, []byte("CONNECT ")))
 	}
 	n := 0
 	if !w.busy {
