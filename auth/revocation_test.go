@@ -111,7 +111,7 @@ func TestStrictScopesFailClosed(t *testing.T) {
 			t.Errorf("the mode isn't shown: %+v", st)
 		}
 
-		again, err := resn.NewPublisher(s.bus, "sessions", nil) // another epoch
+		again, err := resn.NewPublisher(s.bus, "sessions", &resn.PublisherOptions{Unowned: true}) // another epoch
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,7 @@ func start(t *testing.T, change func(*login.Options), opts *auth.VerifierOptions
 	t.Helper()
 	s := &system{bus: membus.New(nil), net: &here{}}
 	var err error
-	if s.publisher, err = resn.NewPublisher(s.bus, "sessions", nil); err != nil {
+	if s.publisher, err = resn.NewPublisher(s.bus, "sessions", &resn.PublisherOptions{Unowned: true}); err != nil {
 		t.Fatal(err)
 	}
 	o := &login.Options{

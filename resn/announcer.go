@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/goswale/swale/bus"
 )
@@ -61,4 +62,28 @@ func (a *Announcer) check(e *Event) error {
 		return fmt.Errorf("%w: href %q is of origin %s; allowed are %q", ErrNotice, clip(e.Href), own, a.Origins)
 	}
 	return nil
+}
+
+// Watermarks makes the watermarks of an outbox's relay, in the name of the source:
+//
+//	relay := outbox.NewRelay(box, b, &outbox.RelayOptions{
+//		Topics:    []string{"restaurants"},
+//		Watermark: resn.Watermarks[outbox.Watermark]("/restaurants"),
+//	})
+//
+// W is package outbox's Watermark, which this package doesn't know.
+func Watermarks[W ~struct {
+	Epoch    string
+	Sequence uint64
+	Time     time.Time
+}](source string,
+) func(topic string, w W) bus.Event {
+	return func(topic string, w W) bus.Event {
+		m := struct {
+			Epoch    string
+			Sequence uint64
+			Time     time.Time
+		}(w)
+		return Watermark{Topic: topic, Epoch: m.Epoch, Seq: m.Sequence, Time: m.Time}.CloudEvent(source)
+	}
 }

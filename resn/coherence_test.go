@@ -104,7 +104,7 @@ func startBehind(t *testing.T, wrap func(*owner) http.RoundTripper) *system {
 	if err = s.client.Listen(t.Context(), "restaurants"); err != nil {
 		t.Fatal(err)
 	}
-	if s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil); err != nil {
+	if s.pub, err = resn.NewPublisher(s.bus, "restaurants", &resn.PublisherOptions{Unowned: true}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()
@@ -247,7 +247,7 @@ func TestG3VouchingComesBackByRevalidation(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
-		again, err := resn.NewPublisher(s.bus, "restaurants", nil) // another epoch
+		again, err := resn.NewPublisher(s.bus, "restaurants", &resn.PublisherOptions{Unowned: true}) // another epoch
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +319,7 @@ func TestTopicsAreSubscribedToByThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.stop)
-		s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil)
+		s.pub, err = resn.NewPublisher(s.bus, "restaurants", &resn.PublisherOptions{Unowned: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,10 +21,19 @@
 //	…
 //	err = box.Append(ctx, tx, "restaurants", e)
 //
-// The relay of package outbox numbers and publishes it; have it write
-// watermarks with [Watermark.CloudEvent]. An owner without a database uses a
-// [Publisher], which promises less. Two who publish one topic would vouch without
-// knowing of each other's changes: [Own] gives it to one of them.
+// The relay of package outbox numbers and publishes it, and writes watermarks:
+//
+//	relay := outbox.NewRelay(box, b, &outbox.RelayOptions{
+//		Topics:    []string{"restaurants"},
+//		Watermark: resn.Watermarks[outbox.Watermark]("/restaurants"),
+//	})
+//	…
+//	err = resn.RunOwned(ctx, resn.NewBusLease(b), []string{"restaurants"}, relay.Run,
+//		&resn.OwnershipOptions{Owner: "restaurants-service"})
+//
+// An owner without a database uses a [Publisher], which promises less. Two who
+// publish one topic would vouch without knowing of each other's changes, so a
+// topic has one owner at a time ([Own]); a Publisher and [RunOwned] see to that.
 //
 // # What is promised
 //

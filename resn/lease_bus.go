@@ -100,12 +100,18 @@ func (l *BusLease) take(ctx context.Context, topic string, c *claimed, ttl time.
 	again := time.NewTicker(ttl / 3)
 	defer again.Stop()
 	for {
+		if l.join(c) {
+			return l.renew(ctx, topic, c, ttl)
+		}
 		if err := l.claim(ctx, topic, c, ttl); err != nil {
 			return until, err
 		}
 		for wait := true; wait; {
 			select {
 			case <-c.heard:
+				if l.join(c) {
+					return l.renew(ctx, topic, c, ttl)
+				}
 				if err := l.objection(topic, c); err != nil {
 					return until, err
 				}
@@ -118,6 +124,18 @@ func (l *BusLease) take(ctx context.Context, topic string, c *claimed, ttl time.
 			}
 		}
 	}
+}
+
+// join has what another process of the same owner has: there is nobody to wait
+// for, and nobody else has a better right.
+func (l *BusLease) join(c *claimed) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.owner != c.mine || c.id == l.id || !time.Now().Before(c.until) {
+		return false
+	}
+	c.ours = c.term
+	return true
 }
 
 // assume makes a candidate to whom nobody objected the owner.
@@ -329,6 +347,12 @@ func (l *BusLease) owner(c *claimed, term uint64, owner, id string, ttl time.Dur
 			return
 		}
 		c.ours = 0
+	}
+	if c.ours != 0 {
+		// Another process of ours. Its term is ours, or who knows that one would not
+		// hear us once it has ended; and when it gives the topic up we have it still.
+		c.term, c.ours = term, term
+		return
 	}
 	c.term, c.owner, c.id, c.until = term, owner, id, time.Now().Add(ttl)
 	if c.rival == owner {

@@ -25,7 +25,7 @@ type OwnedError struct {
 }
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("resn: topic %q is published by %q; a topic has one owner at a time: stop that one, or wait for it with OwnershipOptions.Wait", e.Topic, clip(e.Owner))
+	return fmt.Sprintf("resn: topic %q is published by %q; a topic has one owner at a time: stop that one, or wait until it is gone", e.Topic, clip(e.Owner))
 }
 
 // Unwrap makes it an [ErrOwned].
@@ -82,11 +82,8 @@ type Ownership struct {
 // Own makes the caller the owner of a topic. If another has it the error is an
 // [*OwnedError], unless OwnershipOptions.Wait says to wait for it until ctx ends.
 //
-//	own, err := resn.Own(ctx, lease, "restaurants", nil)
-//	…
-//	pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{Ownership: own})
-//
-// A relay of an outbox is run within [Ownership.Context].
+// A [Publisher] does so by itself, and a relay of an outbox is run with [RunOwned].
+// Whatever else publishes the topic is run within [Ownership.Context].
 func Own(ctx context.Context, l Lease, topic string, opts *OwnershipOptions) (*Ownership, error) {
 	if err := validTopic(topic); err != nil {
 		return nil, err

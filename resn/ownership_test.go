@@ -250,7 +250,7 @@ func TestAChangeElsewhereIsRefusedBeforeItIsMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := membus.New(nil)
 		defer func() { _ = b.Shutdown(context.Background()) }()
-		pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{Origins: []string{"https://api.example"}})
+		pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{Origins: []string{"https://api.example"}, Unowned: true})
 		if err != nil {
 			t.Fatal(err)
 		}

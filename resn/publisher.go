@@ -27,11 +27,22 @@ type PublisherOptions struct {
 	// "https://api.example". A change of any other is refused. Default: any.
 	Origins []string
 
-	// Ownership is the right to publish the topic, see [Own]. A change is refused
-	// once it is lost, the context of one that is under way ends, and so do the
-	// watermarks. Default none: that there is one Publisher is the program's
-	// business.
+	// Lease is where the Publisher takes the topic, so that there is one at a time.
+	// Default a [BusLease] on its bus.
+	Lease Lease
+
+	// Claim configures how. A Publisher always waits, so Wait isn't used, and the
+	// default Owner names Source, host and process. Default as in [Own].
+	Claim *OwnershipOptions
+
+	// Ownership is a right that the program took itself, with [Own]. It isn't taken
+	// again when it is lost. Default none: the Publisher takes the topic.
 	Ownership *Ownership
+
+	// Unowned goes without: that there is one Publisher is the program's business.
+	// Readers vouch for what two of them announce without knowing of each other's
+	// changes.
+	Unowned bool
 
 	// WatermarkInterval is the time between watermarks. The protocol wants
 	// at most 500 ms. Default 250 ms.
@@ -64,16 +75,22 @@ var ErrNotAnnounced = errors.New("resn: the change stands, its notice was not pu
 // notice, the notice is lost. Caches stay coherent all the same: the
 // watermarks end, and the next process begins a new epoch, upon which readers
 // revalidate. Durable consumers, which live by notices, miss the change.
-// There may be one Publisher for a topic at a time; PublisherOptions.Ownership
-// sees to it. What it can't see to: a commit that goes on although its context
-// ended, in a process that was suspended meanwhile, is a change that the new owner
-// knows nothing of.
+//
+// There may be one Publisher for a topic at a time. It takes the topic when it is
+// made, which lasts a little longer than [DefaultOwnershipTTL]: until then changes
+// wait and readers live by ordinary freshness. While another has it changes are
+// refused with an [*OwnedError]; when that one is gone or silent this one takes
+// over, in a new epoch. One that is cut off from the bus makes no more changes
+// before another may. What ownership can't see to: a commit that goes on although
+// its context ended, in a process that was suspended meanwhile, is a change that
+// the new owner knows nothing of.
 //
 // It is safe for concurrent use.
 type Publisher struct {
-	bus   *bus.Bus
-	topic string
-	opts  PublisherOptions
+	bus    *bus.Bus
+	topic  string
+	opts   PublisherOptions
+	tenure *tenure // nil if it doesn't take the topic itself
 
 	hrefs [64]turn // changes of one resource run one after another
 	seed  maphash.Seed
@@ -136,6 +153,9 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 	if p.opts.Logger == nil {
 		p.opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if p.opts.Ownership == nil && !p.opts.Unowned {
+		p.tenure = newTenure(b, topic, &p.opts)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go p.run(ctx)
@@ -145,6 +165,8 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 // Change runs commit, which makes one change to the resource at href, and then
 // announces it. Commit returns the kind of change and the ETag that the
 // resource has now, which may be empty. Nothing is announced if commit fails.
+// Without the topic there is no change, and the error is an [*OwnedError] or
+// wraps [ErrNotOwner].
 // While it runs no watermark passes the time at which it began, so it should
 // not wait for people.
 func (p *Publisher) Change(ctx context.Context, href string, commit func(context.Context) (kind, etag string, err error)) error {
@@ -181,15 +203,34 @@ func (p *Publisher) Change(ctx context.Context, href string, commit func(context
 	return nil
 }
 
+// Ready waits until the topic is ours: a change won't wait, and readers hear that
+// nothing is missing. Where that is refused, or can't be found out, it says why;
+// the Publisher goes on trying.
+func (p *Publisher) Ready(ctx context.Context) error {
+	_, err := p.right(ctx)
+	return err
+}
+
+// right waits for the right to publish the topic, nil for one that goes without.
+func (p *Publisher) right(ctx context.Context) (*Ownership, error) {
+	if p.tenure != nil {
+		return p.tenure.wait(ctx)
+	}
+	if o := p.opts.Ownership; o != nil {
+		return o, o.err()
+	}
+	return nil, nil //nolint:nilnil // unowned, and that is no error
+}
+
 // owned returns a context for a commit, which ends when the topic isn't ours any
 // more.
 func (p *Publisher) owned(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	o := p.opts.Ownership
+	o, err := p.right(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	if o == nil {
 		return ctx, func() {}, nil
-	}
-	if err := o.err(); err != nil {
-		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(o.Context(), func() { cancel(context.Cause(o.Context())) })
@@ -239,21 +280,38 @@ func (p *Publisher) renew() {
 	}
 }
 
-// run writes watermarks until it is stopped.
+// run takes the topic, and writes watermarks while it is ours, until it is
+// stopped.
 func (p *Publisher) run(ctx context.Context) {
 	defer close(p.done)
+	var work sync.WaitGroup
+	defer work.Wait()
+	if p.tenure != nil {
+		// What happened since it was lost is not in our numbers.
+		work.Go(func() { p.tenure.keep(ctx, func() { p.missed.Store(true) }) })
+	}
 	tick := time.NewTicker(p.opts.WatermarkInterval)
 	defer tick.Stop()
 	for {
+		turned := p.tenure.turns()
 		if err := p.mark(ctx); err != nil && ctx.Err() == nil {
 			p.opts.Logger.Warn("watermark not published", "topic", p.topic, "error", err)
 		}
 		select {
 		case <-tick.C:
+		case <-turned:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// mine reports whether the topic is ours right now.
+func (p *Publisher) mine() bool {
+	if p.tenure != nil {
+		return p.tenure.holds()
+	}
+	return p.opts.Ownership == nil || p.opts.Ownership.err() == nil
 }
 
 func (p *Publisher) mark(ctx context.Context) error {
@@ -263,8 +321,8 @@ func (p *Publisher) mark(ctx context.Context) error {
 		return err
 	}
 	defer p.publishing.give()
-	if o := p.opts.Ownership; o != nil && o.err() != nil {
-		return o.err()
+	if !p.mine() {
+		return nil // whoever has it says so, in the log and to who would change something
 	}
 	at := p.complete()
 	p.renew() // after that: what ended without a notice by then has said so
@@ -286,8 +344,9 @@ func (p *Publisher) complete() time.Time {
 	return at
 }
 
-// Close stops writing watermarks: within the lease readers fall back to
-// ordinary HTTP freshness. The bus stays open. Close may be called twice.
+// Close gives the topic up and stops writing watermarks: within the lease readers
+// fall back to ordinary HTTP freshness. The bus stays open. Close may be called
+// twice.
 func (p *Publisher) Close(ctx context.Context) error {
 	p.stop()
 	select {

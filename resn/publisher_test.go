@@ -47,7 +47,7 @@ func TestANoticeThatIsGivenUpIsNotLostInSilence(t *testing.T) {
 		if err = s.client.Listen(t.Context(), "restaurants"); err != nil {
 			t.Fatal(err)
 		}
-		if s.pub, err = resn.NewPublisher(ours, "restaurants", &resn.PublisherOptions{AnnounceTimeout: time.Second}); err != nil {
+		if s.pub, err = resn.NewPublisher(ours, "restaurants", &resn.PublisherOptions{AnnounceTimeout: time.Second, Unowned: true}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -89,7 +89,7 @@ func TestRefreshFetchesEachVariant(t *testing.T) {
 		if err := s.client.Listen(t.Context(), "restaurants"); err != nil {
 			t.Fatal(err)
 		}
-		if s.pub, err = resn.NewPublisher(s.bus, "restaurants", nil); err != nil {
+		if s.pub, err = resn.NewPublisher(s.bus, "restaurants", &resn.PublisherOptions{Unowned: true}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -129,7 +129,8 @@ func (s *Server) announce() error {
 		topic string
 		at    **resn.Publisher
 	}{{"services", &s.services.publisher}, {"bindings", &s.bindings.publisher}} {
-		made, err := resn.NewPublisher(s.opts.Bus, p.topic, &resn.PublisherOptions{Logger: s.opts.Logger})
+		// Unowned: each process announces what it shows, which it does on its own.
+		made, err := resn.NewPublisher(s.opts.Bus, p.topic, &resn.PublisherOptions{Unowned: true, Logger: s.opts.Logger})
 		if err != nil {
 			return errors.Join(err, s.services.close(context.Background()))
 		}

@@ -143,7 +143,7 @@ func (w *world) startRelay(i int) {
 // startPublisher starts the process of the service without a database.
 func (w *world) startPublisher() {
 	p := w.newProcess("orders " + strconv.Itoa(w.generation(2)))
-	opts := resn.PublisherOptions{Clock: w.ownerNow}
+	opts := resn.PublisherOptions{Clock: w.ownerNow, Unowned: true}
 	w.mutation.publisher(&opts)
 	var err error
 	if p.pub, err = resn.NewPublisher(p.bus, orders, &opts); err != nil {

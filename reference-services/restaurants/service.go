@@ -42,6 +42,7 @@ type Options struct {
 // Service is the restaurants service. It is safe for concurrent use.
 type Service struct {
 	db     *sql.DB
+	bus    *bus.Bus
 	box    *outbox.Outbox
 	relay  *outbox.Relay
 	base   string // without a slash at the end
@@ -69,7 +70,7 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		db: db, base: strings.TrimSuffix(o.BaseURL, "/"), log: o.Logger,
+		db: db, bus: b, base: strings.TrimSuffix(o.BaseURL, "/"), log: o.Logger,
 		// Who can't ask may go on with what it has for an hour: a menu from an
 		// hour ago is better than none. What a notice named is never shown so.
 		cache: fmt.Sprintf("max-age=%d, stale-if-error=3600, %s", int(o.MaxAge.Seconds()), resn.Directive(Topic)),
@@ -85,9 +86,7 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 	}
 	s.relay = outbox.NewRelay(s.box, b, &outbox.RelayOptions{
 		Topics: []string{Topic},
-		Watermark: func(topic string, w outbox.Watermark) bus.Event {
-			return resn.Watermark{Topic: topic, Epoch: w.Epoch, Seq: w.Sequence, Time: w.Time}.CloudEvent(source)
-		},
+		Watermark: resn.Watermarks[outbox.Watermark](source),
 		// A process that was killed can't give its lease back, and notices wait until
 		// it has run out: less long than readers trust the last watermark (2 s).
 		LeaderTTL: time.Second, PublishTimeout: 2 * time.Second,
@@ -96,8 +95,16 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 	return s, nil
 }
 
-// Run publishes notices and watermarks until ctx ends.
-func (s *Service) Run(ctx context.Context) error { return s.relay.Run(ctx) }
+// Run publishes notices and watermarks until ctx ends, as long as nobody else
+// publishes the topic.
+func (s *Service) Run(ctx context.Context) error {
+	// Processes at one database have one outbox; one at another, by mistake, would
+	// publish changes that the others know nothing of.
+	owner := "restaurants, database " + s.origin
+	lease := resn.NewBusLease(s.bus)
+	defer func() { _ = lease.Close(context.WithoutCancel(ctx)) }()
+	return resn.RunOwned(ctx, lease, []string{Topic}, s.relay.Run, &resn.OwnershipOptions{Owner: owner, Logger: s.log})
+}
 
 // RelayStats returns what the relay of this process has published and what waits.
 func (s *Service) RelayStats() outbox.RelayStats { return s.relay.Stats() }

@@ -43,7 +43,7 @@ func newOwner(t *testing.T, b *bus.Bus, items int) *owner {
 	mux.HandleFunc("GET /r/{id}", o.item)
 	o.Server = httptest.NewServer(mux)
 	o.base = o.URL
-	pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{WatermarkInterval: 20 * time.Millisecond})
+	pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{WatermarkInterval: 20 * time.Millisecond, Unowned: true})
 	if err != nil {
 		t.Fatal(err)
 	}

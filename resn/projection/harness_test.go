@@ -120,7 +120,7 @@ func newOwner(t *testing.T, broker *membus.Broker, restaurants int) *owner {
 	}
 	o.versions["/cities/0"], o.versions["/cities/1"] = 1, 1
 	for _, topic := range []string{"restaurants", "menus"} {
-		p, err := resn.NewPublisher(o.bus, topic, nil)
+		p, err := resn.NewPublisher(o.bus, topic, &resn.PublisherOptions{Unowned: true})
 		if err != nil {
 			t.Fatal(err)
 		}

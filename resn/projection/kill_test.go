@@ -137,7 +137,7 @@ func killing(t *testing.T, p product) {
 	}
 	server := httptest.NewServer(resn.Stamp("things")(things))
 	t.Cleanup(server.Close)
-	pub, err := resn.NewPublisher(b, "things", nil)
+	pub, err := resn.NewPublisher(b, "things", &resn.PublisherOptions{Unowned: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func newAuthSystem(ctx context.Context, from, to *bus.Bus, verifiers int, hashin
 			s.close()
 		}
 	}()
-	if s.publisher, err = resn.NewPublisher(from, "sessions", nil); err != nil {
+	if s.publisher, err = resn.NewPublisher(from, "sessions", &resn.PublisherOptions{Unowned: true}); err != nil {
 		return nil, err
 	}
 	s.add(func() { _ = s.publisher.Close(context.WithoutCancel(ctx)) })

@@ -133,7 +133,7 @@ func live(ctx context.Context, c *resn.Client, topic string) error {
 
 // change changes items until ctx ends.
 func (p *pages) change(ctx context.Context, b *bus.Bus) error {
-	pub, err := resn.NewPublisher(b, "items", nil)
+	pub, err := resn.NewPublisher(b, "items", &resn.PublisherOptions{Unowned: true})
 	if err != nil {
 		return err
 	}

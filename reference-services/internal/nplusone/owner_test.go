@@ -40,7 +40,7 @@ func newOwner(t *testing.T, b *bus.Bus, items int, announce bool) *owner {
 	mux.Handle("GET /r/{id}", hal.Handler(o.item))
 	mux.Handle("PATCH /r/{id}", hal.Handler(o.patch))
 	o.Server = httptest.NewServer(mux)
-	pub, err := resn.NewPublisher(b, "restaurants", nil)
+	pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{Unowned: true})
 	if err != nil {
 		t.Fatal(err)
 	}
