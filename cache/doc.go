@@ -47,7 +47,10 @@
 //
 // A successful write through the same Transport invalidates what RFC 9111
 // section 4.4 says before it returns; so does one that ended in a transport
-// error or a gateway's, because nobody knows what it did.
+// error or a gateway's, because nobody knows what it did. What is asked for
+// after a write is given to others only if it has the ETag that the write's
+// answer named, or once the owner must have announced the write: a replica may
+// not have seen it. See [Scope.Heard].
 //
 // # Identities
 //

@@ -50,6 +50,8 @@ const (
 	markGroupLag              // a notice for one of its groups did
 	markGuessed               // the lifetime is a heuristic
 	markOwnsShape             // its cost includes its shape's
+	markOwnWrite              // it may be from before an own write that nobody has announced yet
+	markPast                  // notices were missed since a version was named, a while ago
 )
 
 // typedValue is a value that was decoded from an entry's body.

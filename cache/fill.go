@@ -190,7 +190,21 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	t := f.t
 	p := &e.shape.policy
 	n := e.res.last.Load()
-	named := n != nil && n.expects() && n.query == e.query() && n.names(e)
+	var named bool
+	var namedGen uint64
+	var namedAt int64
+	if at := t.ledger.forgotAt(e.res); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+		e.marks |= markOwnWrite // what is forgotten counts as one
+	}
+	if n != nil {
+		if n.own != nil && !f.settled(n.own, e) && !t.ledger.sabotage.replicas {
+			e.marks |= markOwnWrite
+		}
+		if n.scope != nil && n.scope.reset.Load() > n.said && t.clock.at(f.requested)-n.at >= int64(lagTime) {
+			e.marks |= markPast
+		}
+		named, namedGen, namedAt = n.naming(e)
+	}
 
 	// An owner whose reads lag: what was noticed shortly before may not be in
 	// the answer.
@@ -203,7 +217,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 		}
 		// That the version was named earlier doesn't help against an
 		// invalidation of more than this resource.
-		if at := max(o.at.Load(), t.ledger.allAt.Load()); at > settled && (!named || n.at <= at) {
+		if at := max(o.at.Load(), t.ledger.allAt.Load()); at > settled && (!named || namedAt <= at) {
 			e.marks |= markGroupLag
 		}
 		for _, g := range e.groups() {
@@ -230,7 +244,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 		since, ok := s.liveSince(f.stamp, t.nowNano())
 		// What was named before notices were missed may be what a replica still
 		// shows, and long since over.
-		named = named && n.gen > s.reset()
+		named = named && namedGen > s.reset()
 		if ok && (lag == 0 || t.ledger.sabotage.lags || since <= settled || named) {
 			e.marks |= markVouchable
 		}

@@ -53,6 +53,12 @@ type notice struct {
 	etag  string // opaque part of the version it names, or empty
 	query string // of the URI it names, with its "?"
 	gone  bool   // what it names was deleted
+	scope *Scope // that announced it, if known
+	// When the version was named. An own write names none and leaves the one
+	// that a notice has named.
+	said   uint64 // generation
+	saidAt int64
+	own    *ownWrite // the newest one that isn't known to have been announced
 }
 
 // generation returns the number of the newest invalidation.
@@ -154,6 +160,24 @@ func (l *ledger) release(r *record) {
 
 // note records an invalidation.
 func (l *ledger) note(hash uint64, n notice) {
+	l.amend(hash, func(gen uint64, r *record) *notice {
+		n.gen, n.said, n.saidAt, n.prev = gen, gen, n.at, r.generation()
+		last := r.last.Load()
+		if last == nil {
+			return &n
+		}
+		if last.expects() && last.etag == n.etag && last.query == n.query && last.gone == n.gone {
+			n.prev = last.prev
+		}
+		if last.own != nil && !last.own.isIn(&n) {
+			n.own = last.own
+		}
+		return &n
+	})
+}
+
+// amend replaces the newest notice of a record by another one.
+func (l *ledger) amend(hash uint64, by func(gen uint64, r *record) *notice) {
 	s := l.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,12 +185,7 @@ func (l *ledger) note(hash uint64, n notice) {
 	if r == nil {
 		r = s.add(hash)
 	}
-	n.gen = l.clock.Add(1)
-	n.prev = r.generation()
-	if last := r.last.Load(); last != nil && last.expects() && last.etag == n.etag && last.query == n.query && last.gone == n.gone {
-		n.prev = last.prev
-	}
-	r.last.Store(&n)
+	r.last.Store(by(l.clock.Add(1), r))
 	if r.refs == 0 {
 		s.remember(r, l)
 	}
@@ -177,6 +196,12 @@ func (l *ledger) lastAt(r *record) int64 {
 	if n := r.last.Load(); n != nil {
 		return n.at
 	}
+	return l.forgotAt(r)
+}
+
+// forgotAt returns when an invalidation of r that was forgotten arrived at the
+// latest, zero if there can't be one.
+func (l *ledger) forgotAt(r *record) int64 {
 	if r.base == 0 {
 		return 0
 	}
@@ -293,7 +318,19 @@ func (s *ledgerShard) forgetOldest(origins *originTable) {
 // expects reports whether the notice says which version there is now.
 func (n *notice) expects() bool { return n.etag != "" || n.gone }
 
-// names reports whether the notice says that e is the version there is now.
+// naming reports whether the notice says that e is the version there is now,
+// and since when. If an own write came last, what its answer named counts too.
+func (n *notice) naming(e *entry) (named bool, gen uint64, at int64) {
+	if w := n.own; w != nil && w.gen == n.gen && w.names(e) {
+		return true, w.gen, w.at
+	}
+	if n.expects() && n.query == e.query() && n.names(e) {
+		return true, n.said, n.saidAt
+	}
+	return false, 0, 0
+}
+
+// names compares versions only.
 func (n *notice) names(e *entry) bool {
 	if n.gone {
 		return e.shape.status >= 400

@@ -1,9 +1,6 @@
 package cache
 
-import (
-	"net/http"
-	"net/url"
-)
+import "net/http"
 
 // Change is one notice: what its owner says about a resource, without saying
 // what it is now.
@@ -82,8 +79,9 @@ func (t *Transport) InvalidateAll() {
 // If the notice names an ETag, stored responses of exactly that URL which
 // have it already stay usable, and a later answer that doesn't have it is
 // used but neither fresh nor vouched for: it comes from a place that hasn't
-// seen the change. So an owner must name an ETag only if it is the same for
-// every variant.
+// seen the change. That holds until the next notice, or until notices were
+// missed (see [Scope.Reset]) and the named version is five seconds old. So an
+// owner must name an ETag only if it is the same for every variant.
 func (t *Transport) Apply(c Change) {
 	uri, ok := normalize(c.URL)
 	if !ok {
@@ -94,7 +92,7 @@ func (t *Transport) Apply(c Change) {
 	now := t.nowNano()
 	t.notices.Add(1)
 	t.ledger.note(t.ledger.resourceHash(uri[:len(origin)+len(path)]),
-		notice{at: now, etag: opaqueTag(c.ETag), query: query, gone: c.Gone})
+		notice{at: now, etag: opaqueTag(c.ETag), query: query, gone: c.Gone, scope: t.scopes.find(c.Scope)})
 	t.ledger.note(t.ledger.groupHash(origin, path), notice{at: now})
 	if c.Scope != "" && c.Scope != path {
 		t.ledger.note(t.ledger.groupHash(origin, c.Scope), notice{at: now})
@@ -110,72 +108,4 @@ func safeMethod(method string) bool {
 		return true
 	}
 	return false
-}
-
-// invalidateAfter applies RFC 9111 section 4.4 and RFC 9875 section 3 to the
-// outcome of an unsafe request. It runs before the response is handed out.
-func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
-	b, ok := appendURI(nil, req.URL, req.Host)
-	if !ok || t.ledger.sabotage.writes || t.ledger.sabotage.failures && resp == nil {
-		return
-	}
-	target := string(b)
-	if resp == nil || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout {
-		t.invalidateOwn(target, req) // nobody knows what the origin did
-		return
-	}
-	origin := originOf(target)
-	if groups, ok := sfStrings(resp.Header["Cache-Group-Invalidation"]); ok {
-		t.InvalidateGroup(origin, groups...)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode >= 400 {
-		return
-	}
-	t.invalidateOwn(target, req)
-	if t.ledger.sabotage.references {
-		return
-	}
-	base := *req.URL
-	if req.Host != "" {
-		base.Host = req.Host
-	}
-	for _, name := range [...]string{"Location", "Content-Location"} {
-		ref, err := url.Parse(resp.Header.Get(name))
-		if err != nil || resp.Header.Get(name) == "" {
-			continue
-		}
-		// A host can't speak for another one.
-		if b, ok := appendURI(nil, base.ResolveReference(ref), ""); ok && originOf(string(b)) == origin {
-			t.invalidate(string(b))
-		}
-	}
-}
-
-// invalidateOwn invalidates the target of an own write, and the groups that
-// the stored responses of that very URI are in (RFC 9875 section 2.2).
-func (t *Transport) invalidateOwn(target string, req *http.Request) {
-	key := string(t.appendIdentity([]byte(target), req))
-	for _, g := range t.groupsOf(key) {
-		t.ledger.note(g, notice{at: t.nowNano()})
-	}
-	t.invalidate(target)
-	if t.backing != nil {
-		t.backing.forget(key)
-	}
-}
-
-// groupsOf returns the records of the groups that a key's entries are in.
-func (t *Transport) groupsOf(key string) (groups []uint64) {
-	hash := t.hash(key)
-	sh := t.store.shard(hash)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	for e := sh.bucket(hash); e != nil; e = e.next.Load() {
-		if e.hash == hash && e.key() == key {
-			for _, g := range e.groups() {
-				groups = append(groups, g.hash)
-			}
-		}
-	}
-	return groups
 }

@@ -20,4 +20,6 @@ type sabotage struct {
 	writes     bool // G6: an own write invalidates nothing
 	failures   bool // G6: one that failed doesn't
 	references bool // G6: Location and Content-Location don't count
+	replicas   bool // G6: what a replica shows after an own write is reused
+	erases     bool // G4: an own write erases which version was noticed
 }

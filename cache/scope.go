@@ -24,6 +24,7 @@ type Scope struct {
 	clock  *steadyClock
 	until  atomic.Int64  // live before this
 	reset  atomic.Uint64 // ledger's number of the last Reset
+	heard  atomic.Int64  // changes made before it were applied; zero if nobody says
 
 	mu      sync.Mutex // held while changing
 	since   uint64     // ledger's number from when it is live without a gap
@@ -46,6 +47,20 @@ func (s *Scope) Vouch(until time.Time) {
 	if n := s.clock.until(until); n > s.until.Load() {
 		s.until.Store(n)
 	}
+}
+
+// Heard says that every change made before upTo, by this process's clock, was
+// applied, or if it was missed has been answered for by [Scope.Reset]. It never
+// goes back.
+//
+// That is how the cache knows that the notice of an own write must have come,
+// if there is one: until then no answer is reused that may be from a replica
+// which hasn't seen the write. While a scope that never calls Heard is live,
+// five seconds count instead.
+func (s *Scope) Heard(upTo time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard.Store(max(s.heard.Load(), s.clock.until(upTo)))
 }
 
 // Suspend says that nobody vouches from now. A later [Scope.Vouch] restores
@@ -101,6 +116,17 @@ func (v vouchers) reset() (reset uint64) {
 	return reset
 }
 
+// heard is up to when all of them have told of every change; zero if one of
+// them never says so.
+func (v vouchers) heard() (upTo int64) {
+	for i, s := range v {
+		if h := s.heard.Load(); i == 0 || h < upTo {
+			upTo = h
+		}
+	}
+	return upTo
+}
+
 // liveSince is Scope.liveSince for all of them.
 func (v vouchers) liveSince(stamp uint64, now int64) (since int64, ok bool) {
 	for _, s := range v {
@@ -147,4 +173,11 @@ func (s *scopes) get(name string, named bool) *Scope {
 		s.byName[name] = scope
 	}
 	return scope
+}
+
+// find returns the scope of that name if there is one.
+func (s *scopes) find(name string) *Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byName[name]
 }

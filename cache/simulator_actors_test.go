@@ -157,6 +157,13 @@ type write struct {
 	status  int
 	cancel  context.CancelFunc
 	ended   bool
+
+	// What it did, once it succeeded.
+	target *resource
+	change int    // its place in the target's history
+	tag    string // in the answer, about the target
+	over   int    // step when it was answered
+	overAt time.Time
 }
 
 type writeKey struct{}
@@ -221,6 +228,13 @@ func (w *world) perform(x *exchange) {
 		content = 0
 	}
 	w.change(target, content)
+	o.target, o.change = target, len(target.history)-1
+	if w.plan.writeTags && (o.created != "" || o.also == "" && (o.method == http.MethodPut || o.method == http.MethodPatch)) {
+		k := o.want
+		k.path = target.path
+		status, s := target.view(time.Now())
+		o.tag = target.tag(k, status, s)
+	}
 	w.say("owner", target.path, "does #%d: %s is %s", x.id, target.path, contentName(content))
 }
 
@@ -239,8 +253,12 @@ func (w *world) answerWrite(x *exchange) {
 	if o.group != "" && ok {
 		h.Set("Cache-Group-Invalidation", `"`+o.group+`"`)
 	}
+	if o.tag != "" {
+		h.Set("Etag", o.tag)
+	}
 	w.land(x)
 	if ok {
+		o.over, o.overAt = w.step, time.Now()
 		w.wrote(x, false)
 	}
 	x.answer <- &http.Response{
@@ -256,12 +274,14 @@ func (w *world) wrote(x *exchange, unknown bool) {
 		w.tally.count(countUnknown)
 	}
 	i := invalidation{kind: byWrite, step: w.step, path: x.want.path, label: o.method + " " + x.want.path}
+	i.heeded = w.heeded(i.path)
 	w.invalidated(i)
 	if unknown {
 		return
 	}
 	for _, path := range []string{o.created, o.also} {
 		if path != "" {
+			i.heeded = w.heeded(path)
 			i.path, i.label = path, o.method+" "+x.want.path+" that names "+path
 			w.invalidated(i)
 		}

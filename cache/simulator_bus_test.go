@@ -63,6 +63,7 @@ type listener struct {
 type voucher struct {
 	until  time.Time // by our clock
 	since  time.Time // live without a gap
+	heard  time.Time // every change of before has been announced, or missed aloud
 	resets int
 }
 
@@ -78,6 +79,16 @@ func (r *resource) live(now time.Time) (live bool, since time.Time) {
 		}
 	}
 	return len(r.named) > 0, since
+}
+
+// heard is up to when all topics that a resource names have told of everything.
+func (r *resource) heard() (upTo time.Time) {
+	for i, t := range r.named {
+		if i == 0 || t.truth.heard.Before(upTo) {
+			upTo = t.truth.heard
+		}
+	}
+	return upTo
 }
 
 // resets counts those of all topics that a resource names.
@@ -176,6 +187,10 @@ func (w *world) hearWatermark(t *topic, m message) {
 	if m.upTo.After(l.newest) {
 		l.newest = m.upTo
 	}
+	if upTo := m.upTo.Add(-simTolerance); upTo.After(t.truth.heard) {
+		t.truth.heard = upTo
+	}
+	w.cache.Scope(t.name).Heard(m.upTo.Add(-simTolerance))
 	w.vouch(t, m.upTo.Add(simLease))
 }
 

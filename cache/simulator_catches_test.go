@@ -35,6 +35,7 @@ var saboteurs = []saboteur{
 	{guarantee: "G4", name: "the refill lets intermediaries answer", switches: sabotage{asks: true}},
 	{guarantee: "G4", name: "what an intermediary kept is vouched for", switches: sabotage{kept: true}},
 	{guarantee: "G4", name: "a version that isn't the one noticed is reused", switches: sabotage{tags: true}},
+	{guarantee: "G4", name: "an own write erases which version was noticed", switches: sabotage{erases: true}},
 	{guarantee: "G4", name: "resn-lag is ignored", switches: sabotage{lags: true}},
 	{guarantee: "G5", name: "nobody joins", always: func(t *Transport) {
 		for i := range t.store.shards {
@@ -48,6 +49,7 @@ var saboteurs = []saboteur{
 	{guarantee: "G6", name: "an own write invalidates nothing", switches: sabotage{writes: true}},
 	{guarantee: "G6", name: "a write that failed doesn't invalidate", switches: sabotage{failures: true}},
 	{guarantee: "G6", name: "Location doesn't count", switches: sabotage{references: true}},
+	{guarantee: "G6", name: "what a replica shows after an own write is reused", switches: sabotage{replicas: true}},
 	{guarantee: "G7", name: "bytes aren't bounded", once: func(t *Transport) { t.store.queue.max = 1 << 40 }},
 	{guarantee: "G7", name: "generations aren't bounded", once: func(t *Transport) { t.ledger.perShard = 1 << 20 }},
 	{guarantee: "G7", name: "vouching has no backstop", once: func(t *Transport) { t.vouchLimit = 1000 * time.Hour }},

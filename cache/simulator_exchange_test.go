@@ -55,6 +55,8 @@ type exchange struct {
 	headedAt time.Time
 	done     int // step when all of it was, or it failed
 	failed   bool
+	liveThen bool // its topics were vouched for when all of it was there
+	heard    time.Time
 	givenUp  bool // by the cache
 	noticed  bool // that it was
 	cut      bool
@@ -187,6 +189,8 @@ func (w *world) abandon(x *exchange) {
 
 func (w *world) land(x *exchange) {
 	x.stage, x.done = stageDone, w.step
+	x.liveThen, _ = x.res.live(time.Now())
+	x.heard = x.res.heard()
 	w.flying = slices.DeleteFunc(w.flying, func(o *exchange) bool { return o == x })
 }
 

@@ -21,7 +21,9 @@ type invalidation struct {
 	topic         string // of a notice
 	tag           string // the version that it names
 	gone          bool
-	change        int // of a notice: its place in the resource's history
+	change        int  // of a notice: its place in the resource's history
+	heeded        bool // of a write: who announced the version there was is still heard
+	resets        int  // of a notice: those of its topic before
 	label         string
 }
 
@@ -43,7 +45,7 @@ func (i *invalidation) covers(r *resource) bool {
 	case i.path == r.path:
 		return true
 	}
-	return i.kind == byNotice && (slices.Contains(r.groups, i.topic) || slices.Contains(r.groups, i.path))
+	return i.kind != byCall && slices.Contains(r.groups, i.path) || i.kind == byNotice && slices.Contains(r.groups, i.topic)
 }
 
 // names reports whether it says that an answer is the version there is now.
@@ -60,6 +62,11 @@ func (i *invalidation) expects() bool { return i.tag != "" || i.gone }
 // invalidated takes in that a cache was told.
 func (w *world) invalidated(i invalidation) {
 	i.at = time.Now()
+	for _, t := range w.topics {
+		if t.name == i.topic {
+			i.resets = t.truth.resets
+		}
+	}
 	w.invalidations = append(w.invalidations, i)
 	for _, x := range w.flying {
 		if x.method == http.MethodGet && i.covers(x.res) {
@@ -69,14 +76,85 @@ func (w *world) invalidated(i invalidation) {
 }
 
 // newest returns the newest invalidation before a step that names the
-// resource itself.
+// resource itself. A write doesn't undo what a notice has said, as long as
+// there will be another notice if it isn't true any more.
 func (w *world) newest(r *resource, before int) *invalidation {
 	for n := len(w.invalidations) - 1; n >= 0; n-- {
-		if i := &w.invalidations[n]; i.step < before && (i.path == r.path || i.prefix != "" && i.covers(r)) {
+		i := &w.invalidations[n]
+		if i.step < before && !i.heeded && (i.path == r.path || i.prefix != "" && i.covers(r)) {
 			return i
 		}
 	}
 	return nil
+}
+
+// heeded reports whether the topic that named the version of a path is live.
+func (w *world) heeded(path string) bool {
+	last := w.newest(w.resource(path), w.step+1)
+	if last == nil || last.kind != byNotice {
+		return false
+	}
+	for _, t := range w.topics {
+		if t.name == last.topic {
+			return time.Now().Before(t.truth.until)
+		}
+	}
+	return false
+}
+
+// past reports whether what a notice named may have ended unheard before a
+// question was sent, and that notice is old enough for replicas to know it.
+func (w *world) past(i *invalidation, x *exchange) bool {
+	for _, t := range w.topics {
+		if t.name == i.topic {
+			return t.truth.resets != i.resets && x.sentAt.Sub(i.at) >= lagTime
+		}
+	}
+	return false
+}
+
+// made reports whether an own write's answer said that an answer is the version
+// that it made, after a step.
+func (w *world) made(x *exchange, after int) bool {
+	return slices.ContainsFunc(w.writes, func(o *write) bool {
+		if o.over <= after || o.over >= x.sent || o.target != x.res {
+			return false
+		}
+		if o.method == http.MethodDelete {
+			return x.status == http.StatusNotFound && o.want.query == x.want.query
+		}
+		return o.tag != "" && o.tag == x.tag
+	})
+}
+
+// unwritten finds an own write from before a question was sent that the answer
+// doesn't show, although nobody who could have announced it has spoken since.
+func (w *world) unwritten(x *exchange) *write {
+	for _, o := range w.writes {
+		content, shown := x.sees[x.res.path]
+		if o.over == 0 || o.over >= x.sent || o.target != x.res || !shown || x.res.trueFrom(content, o.change) {
+			continue
+		}
+		if x.liveThen {
+			if !x.heard.After(o.overAt) {
+				return o
+			}
+			continue // its notice has come: then notices count
+		}
+		// Without notices HTTP's freshness counts, unless it is known better.
+		if (o.tag != "" || o.method == http.MethodDelete) && x.want.query == "" && x.sentAt.Sub(o.overAt) < lagTime &&
+			w.plan.maxRecords == 0 && w.newestWrite(o) {
+			return o
+		}
+	}
+	return nil
+}
+
+// newestWrite reports whether no other write was about the same since.
+func (w *world) newestWrite(o *write) bool {
+	return !slices.ContainsFunc(w.invalidations, func(i invalidation) bool {
+		return i.step > o.over && i.kind == byWrite && i.path == o.target.path
+	})
 }
 
 // judgeQuestion looks at a request that the cache sends.
@@ -301,7 +379,7 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 		if i.step <= x.sent || i.step >= r.start || !i.covers(x.res) {
 			continue
 		}
-		if i.path == x.want.path && last.names(x) {
+		if i.kind != byWrite && i.path == x.want.path && last.names(x) {
 			spared = true
 			continue
 		}
@@ -335,7 +413,7 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 	// G4: an answer that isn't the version noticed is for who asked. What was
 	// forgotten counts as a notice, but nobody knows what it named.
 	if w.plan.maxRecords == 0 && last != nil && last.kind == byNotice && last.expects() && last.query == x.want.query && last.step < x.sent && !last.names(x) &&
-		!w.newest(x.res, w.step+1).names(x) {
+		!w.newest(x.res, w.step+1).names(x) && !w.past(last, x) && !w.made(x, last.step) {
 		w.breaks("G4", about, "%s got #%d %d %s from the store, but it isn't the version that the notice %q of step %d names",
 			r.name(), x.id, x.status, x.tag, last.label, last.step)
 		return
@@ -343,6 +421,13 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 	if i, part := w.outdated(r, x); i != nil && !x.lags {
 		w.breaks("G1", about, "%s got #%d from the store with %s=%s, which was over when the notice %q of step %d was written",
 			r.name(), x.id, part.path, contentName(x.sees[part.path]), i.label, i.step)
+		return
+	}
+
+	// G6: nor one of a replica that hasn't seen what this process wrote.
+	if o := w.unwritten(x); o != nil {
+		w.breaks("G6", about, "%s got #%d with %s=%s from the store, but %s had written %s at step %d, before #%d was sent",
+			r.name(), x.id, x.res.path, contentName(x.sees[x.res.path]), o.name(), contentName(x.res.history[o.change].content), o.over, x.id)
 		return
 	}
 
@@ -387,7 +472,7 @@ func (w *world) unvouched(x *exchange, r *reader, last *invalidation) (guarantee
 	}
 	lag := w.plan.declared
 	settled := x.sentAt.Add(-lag)
-	if lag == 0 || last != nil && last.names(x) {
+	if lag == 0 || last != nil && last.names(x) || w.made(x, 0) {
 		return "", ""
 	}
 	// What else was invalidated along with it has settled after that time, too.

@@ -57,6 +57,7 @@ type plan struct {
 	declared     time.Duration // resn-lag
 	tags         tagStyle
 	noticeTags   bool
+	writeTags    bool          // answers to writes name the new version
 	skew         time.Duration // the owner's clock less ours
 	between      bool          // an intermediary is on the way
 	betweenKeeps int           // seconds that it keeps things whatever they say
@@ -68,9 +69,9 @@ type plan struct {
 }
 
 func (p *plan) text() string {
-	return fmt.Sprintf("replicas lag up to %v (resn-lag=%d), ETag style %d (named in notices: %v), owner's clock %+v, "+
+	return fmt.Sprintf("replicas lag up to %v (resn-lag=%d), ETag style %d (named in notices: %v, in answers to writes: %v), owner's clock %+v, "+
 		"intermediary %v (keeps %ds), second level %v, MaxBytes %d, MaxRecords %d, VouchLimit %v",
-		p.lag, int(p.declared.Seconds()), p.tags, p.noticeTags, p.skew, p.between, p.betweenKeeps, p.second, p.maxBytes, p.maxRecords, p.vouchLimit)
+		p.lag, int(p.declared.Seconds()), p.tags, p.noticeTags, p.writeTags, p.skew, p.between, p.betweenKeeps, p.second, p.maxBytes, p.maxRecords, p.vouchLimit)
 }
 
 func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
@@ -108,6 +109,7 @@ func newWorld(ctx context.Context, seed uint64) *world {
 	if w.plan.lag > 0 && w.chance(0.7) {
 		w.plan.declared = 2 * time.Second
 	}
+	w.plan.writeTags = w.plan.tags != tagsNone && w.chance(0.5)
 	w.plan.skew = time.Duration(w.rng.IntN(800)-400) * time.Millisecond
 	if w.chance(0.03) {
 		w.plan.skew = 700 * time.Millisecond // more than is tolerated

@@ -32,12 +32,12 @@ func (l *ledger) standing(e *entry) standing {
 		switch {
 		case e.res.base > e.stamp:
 			return superseded
-		case e.is(markLagging): // a notice that was forgotten
+		case e.is(markLagging | markOwnWrite): // what was forgotten
 			return doubted
 		}
 		return current
 	}
-	named := n.expects() && n.query == e.query() && n.names(e)
+	named, _, _ := n.naming(e)
 	if n.gen > e.stamp {
 		// Every notice since the question may have named this very version:
 		// then nothing changed. One that named another in between is the end
@@ -51,9 +51,11 @@ func (l *ledger) standing(e *entry) standing {
 		return superseded
 	}
 	switch {
+	case e.is(markOwnWrite):
+		return doubted
 	case named:
 		return current
-	case n.expects() && n.query == e.query() && !l.sabotage.tags, e.is(markLagging):
+	case n.expects() && n.query == e.query() && !e.is(markPast) && !l.sabotage.tags, e.is(markLagging):
 		return doubted
 	}
 	return current

@@ -145,6 +145,9 @@ func (t *topic) carryOut(v verdict, e *Event) {
 	if e != nil {
 		t.apply(v, e)
 	}
+	if !v.heard.IsZero() {
+		t.scope.Heard(v.heard)
+	}
 	if !v.vouch.IsZero() {
 		t.state.Reason = ""
 		t.scope.Vouch(v.vouch)

@@ -18,12 +18,13 @@ type tracker struct {
 }
 
 // verdict is what follows from a message, to be done in this order: reset,
-// suspend, apply, vouch.
+// suspend, apply, heard, vouch.
 type verdict struct {
 	reset   bool      // notices were missed: what was vouched for must be asked about
 	suspend bool      // nobody vouches until the next watermark
 	apply   bool      // invalidate what the notice names
 	etag    bool      // the notice is the latest one: its ETag may be believed
+	heard   time.Time // by our clock: what was changed before was announced, if not zero
 	vouch   time.Time // entries may be reused until then, if not zero
 	reason  string    // why it was reset or suspended, or why not vouched
 }
@@ -112,6 +113,10 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 		return v // an older one, delivered again
 	}
 	age := now.Sub(w.Time)
+	if age >= -k.tolerance {
+		// An owner's clock may be ahead: it has spoken of no more than that.
+		v.heard = w.Time.Add(-k.tolerance)
+	}
 	if k.without.late {
 		age = 0
 	}

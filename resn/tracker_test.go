@@ -142,3 +142,29 @@ func TestTrackerElsewhere(t *testing.T) {
 		t.Error("what is still to come here isn't taken as seen")
 	}
 }
+
+// Up to when everything was heard of, by the reader's clock: the owner's may be
+// ahead by the tolerance.
+func TestTrackerHeard(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	const tolerance = 500 * time.Millisecond
+	for rule, tt := range map[string]struct {
+		at    time.Time
+		epoch string
+		heard time.Time
+	}{
+		"a watermark's time less the tolerance":      {now.Add(-time.Second), "e", now.Add(-time.Second - tolerance)},
+		"also by a clock that is ahead":              {now.Add(tolerance), "e", now},
+		"a watermark from the future isn't believed": {now.Add(2 * tolerance), "e", time.Time{}},
+		"a late one is as true as any":               {now.Add(-time.Hour), "e", now.Add(-time.Hour - tolerance)},
+		"one of an epoch that has ended says nothing": {
+			now.Add(-2 * time.Hour), "old", time.Time{},
+		},
+	} {
+		k := tracker{lease: 2 * time.Second, tolerance: tolerance}
+		k.watermark(Watermark{Topic: "t", Epoch: "e", Seq: 1, Time: now.Add(-time.Hour)}, now)
+		if got := k.watermark(Watermark{Topic: "t", Epoch: tt.epoch, Seq: 1, Time: tt.at}, now).heard; !got.Equal(tt.heard) {
+			t.Errorf("%s: heard up to %v, want %v", rule, got, tt.heard)
+		}
+	}
+}

@@ -51,8 +51,16 @@ func (w *world) land(x *exchange) {
 	if x.method != http.MethodGet {
 		// Whatever became of it, it may have changed something.
 		x.p.happened, x.p.tried[x.res.path] = w.step, w.step
+		if !x.p.live(x.res.topic) {
+			x.p.unheeded[x.res.path] = w.step
+		}
 	}
 	x.done, x.doneAt = w.step, time.Now()
+	if n, ok := x.p.wrote[x.res.path]; ok {
+		w.mu.Lock()
+		x.announced = w.heardOf(x.p, x.res.past[n])
+		w.mu.Unlock()
+	}
 	w.flying = slices.DeleteFunc(w.flying, func(o *exchange) bool { return o == x })
 }
 
@@ -68,6 +76,8 @@ func (w *world) move(x *exchange) {
 		w.perform(x)
 	case !x.read:
 		w.readState(x)
+	case x.method != http.MethodGet:
+		w.answerWrite(x)
 	default:
 		w.arrive(x)
 	}
@@ -174,12 +184,24 @@ func (w *world) perform(x *exchange) {
 		x.status = http.StatusNotFound
 	} else if t := w.begin(x.res, x.method == http.MethodDelete); t != nil {
 		w.commit(t)
-		x.status = http.StatusNoContent
-		x.p.wrote[x.res.path], x.p.wroteAt[x.res.path] = x.res.last().n, w.step
+		x.status, x.makes = http.StatusNoContent, x.res.last()
 	}
 	w.say("owner", []string{x.res.path}, "answers request %d: %d", x.id, x.status)
+}
+
+// answerWrite hands the answer of a write over.
+func (w *world) answerWrite(x *exchange) {
+	h := http.Header{}
+	if x.makes != nil {
+		if x.makes.n > x.p.wrote[x.res.path] {
+			x.p.wrote[x.res.path], x.p.wroteAt[x.res.path] = x.makes.n, w.step
+		}
+		if tag := x.makes.noticeTag(); tag != "" && w.plan.writeTags {
+			h.Set("Etag", tag)
+		}
+	}
 	w.land(x)
 	x.answer <- &http.Response{
-		StatusCode: x.status, ProtoMajor: 1, ProtoMinor: 1, Proto: "HTTP/1.1", Header: http.Header{}, Body: http.NoBody,
+		StatusCode: x.status, ProtoMajor: 1, ProtoMinor: 1, Proto: "HTTP/1.1", Header: h, Body: http.NoBody,
 	}
 }

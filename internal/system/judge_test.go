@@ -72,7 +72,7 @@ func (w *world) judgeNotices(a *ask, x *exchange, about []string) {
 				w.breaks("G2", about, "%s came at step %d, after the notice %q of step %d, and got %s@%d, which was under way then",
 					a.name(), a.start, nt.text, nt.step, part.path, n)
 			case x.done >= a.start: // joined a question from after the notice
-			case part == x.res && a.want.query == "" && w.plan.maxRecords == 0 && a.p.tried[part.path] < nt.step && nt.tag != "" && nt.inTurn && i == lastBefore(heard, x.sent):
+			case part == x.res && a.want.query == "" && w.plan.maxRecords == 0 && a.p.unheeded[part.path] < nt.step && nt.tag != "" && nt.inTurn && i == lastBefore(heard, x.sent):
 				w.breaks("G4", about, "%s got %s@%d from the store, but the notice %q of step %d names %s",
 					a.name(), part.path, n, nt.text, nt.step, nt.tag)
 			case !x.lags:
@@ -112,6 +112,14 @@ func (w *world) judgeHit(a *ask, x *exchange, about []string) {
 		bound, guarantee = time.Duration(x.res.maxAge)*time.Second+w.plan.lag+2*time.Second, "G8"
 	} else {
 		w.tally.count(countVouched)
+		// Own writes are seen, whatever replicas show, until their notices came:
+		// then it is for these to say.
+		n, ok := a.p.wrote[x.res.path]
+		if shown, shows := x.sees[x.res.path]; ok && shows && shown < n && x.sent > a.p.wroteAt[x.res.path] && !x.shows(x.res, n) && !x.announced {
+			w.breaks("G6", about, "%s got %s from the store, vouched for, but its process had written version %d at step %d, before request %d",
+				a.name(), x.sees, n, a.p.wroteAt[x.res.path], x.id)
+			return
+		}
 		if age > w.plan.vouchLimit {
 			w.breaks("G7", about, "%s got what was asked %v ago, vouched for, and VouchLimit is %v", a.name(), age, w.plan.vouchLimit)
 			return

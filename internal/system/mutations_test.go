@@ -84,6 +84,7 @@ var mutations = []mutation{
 	{guarantee: "G5", name: "nobody joins", alone: true},
 	{guarantee: "G5", name: "a cancelled reader takes the question with him", store: "detaches"},
 	{guarantee: "G6", name: "an own write invalidates nothing", store: "writes"},
+	{guarantee: "G6", name: "what a replica shows after an own write is reused", store: "replicas"},
 	{guarantee: "G7", name: "bytes aren't bounded", unbounded: func(o *cache.Options) { o.MaxBytes = 0 }},
 	{guarantee: "G7", name: "vouching has no backstop", unbounded: func(o *cache.Options) { o.VouchLimit = 1000 * time.Hour }},
 }

@@ -27,6 +27,7 @@ type reader struct {
 	wrote    map[string]int // by own writes, by path: the version, and when
 	wroteAt  map[string]int
 	tried    map[string]int // when own writes ended, with whatever outcome
+	unheeded map[string]int // when own writes ended while their topic wasn't live
 }
 
 // notice is one that came.
@@ -56,7 +57,7 @@ func (w *world) startReader(i int) {
 	p := w.newProcess("reader " + string(rune('a'+i)))
 	close(p.ended)
 	p.reader = reader{
-		notices: map[string][]notice{}, topics: map[string]*heard{}, wrote: map[string]int{}, wroteAt: map[string]int{}, tried: map[string]int{},
+		notices: map[string][]notice{}, topics: map[string]*heard{}, wrote: map[string]int{}, wroteAt: map[string]int{}, tried: map[string]int{}, unheeded: map[string]int{},
 	}
 	listener := resn.ListenerOptions{}
 	store := cache.Options{MaxBytes: w.plan.maxBytes, VouchLimit: w.plan.vouchLimit, MaxRecords: w.plan.maxRecords}
@@ -74,6 +75,11 @@ func (w *world) startReader(i int) {
 	w.mutation.cache(p.client.Cache())
 	w.readers = append(w.readers, p)
 	w.all = append(w.all, p)
+}
+
+// live reports whether the process says that it vouches for a topic.
+func (p *process) live(topic string) bool {
+	return slices.ContainsFunc(p.client.Topics(), func(s resn.TopicState) bool { return s.Topic == topic && s.Live })
 }
 
 // heard notes that a message came.
@@ -224,6 +230,8 @@ type exchange struct {
 	lags                   bool // a replica answered that was behind
 	failed                 bool
 	givenUp                bool
+	makes                  *change // a write: what it made
+	announced              bool    // when it was done, the newest own write had been heard of
 	sees                   seen
 	status                 int
 	tag                    string

@@ -68,6 +68,7 @@ type plan struct {
 	lag        time.Duration // how far replicas are behind at most
 	declared   time.Duration // resn-lag
 	tags       bool          // notices name ETags
+	writeTags  bool          // answers to writes do
 	skew       time.Duration // the owners' clock less the readers'
 	quiet      bool          // nothing is late
 	maxAge     int
@@ -78,8 +79,8 @@ type plan struct {
 }
 
 func (p *plan) text() string {
-	return fmt.Sprintf("max-age=%d, notices name ETags: %v, replicas lag up to %v (resn-lag=%d), owners' clock %+v, MaxBytes %d, MaxRecords %d, VouchLimit %v",
-		p.maxAge, p.tags, p.lag, int(p.declared.Seconds()), p.skew, p.maxBytes, p.maxRecords, p.vouchLimit)
+	return fmt.Sprintf("max-age=%d, notices name ETags: %v, answers to writes: %v, replicas lag up to %v (resn-lag=%d), owners' clock %+v, MaxBytes %d, MaxRecords %d, VouchLimit %v",
+		p.maxAge, p.tags, p.writeTags, p.lag, int(p.declared.Seconds()), p.skew, p.maxBytes, p.maxRecords, p.vouchLimit)
 }
 
 func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
@@ -119,6 +120,7 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 		failures: pick(w, 0, 0, 0.05), lag: pick[time.Duration](w, 0, 0, 0, 1200*time.Millisecond, 5*time.Second),
 		tags: w.chance(0.5), skew: time.Duration(w.rng.IntN(800)-400) * time.Millisecond,
 		maxAge: pick(w, 0, 0, 1), maxBytes: pick[int64](w, 0, 0, 4<<10), maxRecords: pick(w, 0, 1),
+		writeTags: w.chance(0.3),
 		leaderTTL: pick(w, time.Second, 3*time.Second), vouchLimit: pick(w, time.Hour, time.Hour, 4*time.Second),
 	}
 	if w.plan.lag > 0 && w.chance(0.7) {

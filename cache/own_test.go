@@ -1,0 +1,229 @@
+package cache
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// written is a document with a replica that may lag, and answers to writes
+// that may name the version that they made.
+type written struct {
+	version int
+	shows   int // what the replica shows; zero for the version there is
+	names   bool
+	fields  []string
+}
+
+func (d *written) handle(req *http.Request) *http.Response {
+	switch req.Method {
+	case http.MethodPut:
+		d.version++
+		if d.names {
+			return reply(204, "", "ETag", d.tag(d.version))
+		}
+		return reply(204, "")
+	case http.MethodDelete:
+		d.version = 0
+		return reply(204, "")
+	}
+	v := d.version
+	if d.shows > 0 {
+		v = d.shows
+	}
+	if v == 0 {
+		return reply(404, "", d.fields...)
+	}
+	fields := append([]string{"ETag", d.tag(v)}, d.fields...)
+	if req.Header.Get("If-None-Match") == d.tag(v) {
+		return reply(304, "", fields...)
+	}
+	return reply(200, "version "+strconv.Itoa(v), fields...)
+}
+
+func (*written) tag(v int) string { return `"v` + strconv.Itoa(v) + `"` }
+
+// Who has written isn't shown from the store what a replica says that hasn't
+// seen the write, until the notice of it must have come.
+func TestOwnWriteAndAReplica(t *testing.T) { // G6
+	const policy = `max-age=60, resn="restaurants"`
+	setup := func(t *testing.T, d *written) (*Transport, *Scope) {
+		t.Helper()
+		d.version = 1
+		c := New(newOrigin(d.handle), nil)
+		s := c.Scope("restaurants")
+		s.Heard(time.Now())
+		s.Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL)
+		return c, s
+	}
+	put := func(t *testing.T, c *Transport) {
+		t.Helper()
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{fields: []string{"Cache-Control", policy}}
+		c, s := setup(t, d)
+		time.Sleep(time.Second)
+		put(t, c)
+		d.shows = 1
+		get(t, c, testURL).expect(t, "version 1", false, "a replica answers")
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 2", false, "G6: what the replica said isn't reused")
+		get(t, c, testURL).expect(t, "version 2", false, "nobody knows yet that this is it")
+		s.Heard(time.Now().Add(-time.Second))
+		get(t, c, testURL).expect(t, "version 2", false, "G6: the topic hasn't told yet of everything up to the write")
+		time.Sleep(time.Second)
+		s.Heard(time.Now().Add(-time.Millisecond))
+		get(t, c, testURL).expect(t, "version 2", false, "asked once the notice must have come")
+		get(t, c, testURL).expect(t, "version 2", true, "then it is kept")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{names: true, fields: []string{"Cache-Control", policy}}
+		c, _ := setup(t, d)
+		put(t, c)
+		d.shows = 1
+		get(t, c, testURL)
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 2", false, "G6: what the replica said isn't reused")
+		get(t, c, testURL).expect(t, "version 2", true, "it is the version that the write's answer named")
+		c.Apply(Change{URL: testURL, ETag: `"v2"`, Scope: "restaurants"})
+		get(t, c, testURL).expect(t, "version 2", true, "and that the notice names")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{fields: []string{"Cache-Control", policy}}
+		c, _ := setup(t, d)
+		d.version = 3
+		c.Apply(Change{URL: testURL, ETag: `"v3"`, Scope: "restaurants"})
+		put(t, c)
+		c.Scope("restaurants").Heard(time.Now().Add(time.Millisecond))
+		d.shows = 2
+		get(t, c, testURL)
+		d.shows = 3
+		get(t, c, testURL).expect(t, "version 3", false, "G4: the write doesn't undo what the notice has said")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{fields: []string{"Cache-Control", policy}}
+		c, _ := setup(t, d)
+		fetch(c, newRequest(t, http.MethodDelete, testURL))
+		d.shows = 1
+		get(t, c, testURL).expect(t, "version 1", false, "a replica answers")
+		d.shows = 0
+		if f := get(t, c, testURL); f.status != 404 || f.hit() {
+			t.Errorf("G6: what the replica said isn't reused, got %d (%s)", f.status, f.how())
+		}
+		if f := get(t, c, testURL); f.status != 404 || !f.hit() {
+			t.Errorf("that it is gone is what the DELETE did, got %d (%s)", f.status, f.how())
+		}
+	})
+	// A scope that is driven by hand and never says what it has heard.
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{version: 1, fields: []string{"Cache-Control", policy}}
+		c := New(newOrigin(d.handle), nil)
+		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+		put(t, c)
+		d.shows = 1
+		get(t, c, testURL)
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 2", false, "G6: what the replica said isn't reused")
+		time.Sleep(lagTime)
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", true, "five seconds later it is kept")
+	})
+}
+
+// HTTP alone asks no more than that a write invalidates. But what its answer
+// named is known.
+func TestOwnWriteWithoutNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{version: 1, names: true, fields: []string{"Cache-Control", "max-age=3600"}}
+		c := New(newOrigin(d.handle), nil)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		d.shows = 1
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 1", false, "G6: another version than the one that the write's answer named isn't kept at once")
+		d.shows = 0
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", true, "the one that it named is")
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		time.Sleep(lagTime)
+		d.version = 9
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 9", true, "and five seconds later any is")
+		d.names = false
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 10", true, "an answer that names nothing is HTTP's")
+	})
+}
+
+// Which resource the ETag of a write's answer is about.
+func TestWhatAWriteNames(t *testing.T) {
+	const other = "https://api.example/restaurants/204"
+	for _, tt := range []struct {
+		rule, method string
+		status       int
+		fields       []string
+		url          string
+		named        bool
+	}{
+		{"PUT: the target (RFC 9110 section 9.3.4)", "PUT", 200, nil, testURL, true},
+		{"PATCH: the target", "PATCH", 204, nil, testURL, true},
+		{"201 to PUT without Location: the target", "PUT", 201, nil, testURL, true},
+		{"201 with Location: that (RFC 9110 section 15.3.2)", "POST", 201, []string{"Location", "/restaurants/204"}, other, true},
+		{"... not the target", "POST", 201, []string{"Location", "/restaurants/204"}, testURL, false},
+		{"Content-Location: that", "POST", 200, []string{"Content-Location", "/restaurants/204"}, other, true},
+		{"... not the target", "PUT", 200, []string{"Content-Location", "/restaurants/204"}, testURL, false},
+		{"the target, if Content-Location says so", "POST", 200, []string{"Content-Location", testURL}, testURL, true},
+		{"POST: its own answer", "POST", 200, nil, testURL, false},
+		{"202: nothing was done yet", "PUT", 202, nil, testURL, false},
+		{"303: the answer is elsewhere", "PUT", 303, []string{"Location", "/restaurants/204"}, other, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := New(newOrigin(func(req *http.Request) *http.Response {
+				if req.Method == http.MethodGet {
+					return reply(200, "version 2", "ETag", `"v2"`, "Cache-Control", `max-age=60, resn="restaurants"`)
+				}
+				return reply(tt.status, "", append([]string{"ETag", `"v2"`}, tt.fields...)...)
+			}), nil)
+			c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+			get(t, c, tt.url)
+			fetch(c, newRequest(t, tt.method, testURL))
+			get(t, c, tt.url).expect(t, "version 2", false, tt.rule+": invalidated")
+			get(t, c, tt.url).expect(t, "version 2", tt.named, tt.rule)
+		})
+	}
+}
+
+// An own write ends what embeds its target, as the notice of it will.
+func TestOwnWriteReachesWhatEmbedsIt(t *testing.T) { // G6
+	synctest.Test(t, func(t *testing.T) {
+		const order = "https://api.example/orders/9"
+		c := New(newOrigin((&versioned{version: 1, fields: []string{"Cache-Control", "max-age=60", "Cache-Groups", `"/restaurants/203"`}}).handle), nil)
+		get(t, c, order)
+		get(t, c, order).expect(t, "version 1", true, "stored")
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, order).expect(t, "version 2", false, "G6: it embeds what was written")
+	})
+}
+
+// Once notices were missed, the version that the last one named is history, and
+// what is there instead is kept again.
+func TestNamedVersionIsHistoryOnceNoticesWereMissed(t *testing.T) { // G3
+	synctest.Test(t, func(t *testing.T) {
+		c, _, doc, s := live(t)
+		doc.set(2)
+		c.Apply(Change{URL: testURL, ETag: `"v2"`, Scope: "restaurants"})
+		doc.set(3)
+		time.Sleep(time.Second)
+		s.Reset() // the notice of version 3 was missed
+		s.Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 3", false, "G4: a replica may still show what was before the version that was named a second ago")
+		time.Sleep(lagTime)
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 3", true, "G3: vouched for again")
+	})
+}
