@@ -105,6 +105,7 @@ type sink struct {
 	topic     string
 	h         BroadcastHandler
 	onInvalid func(body []byte, err error)
+	events    []Event // room for those of a batch
 }
 
 func (k *sink) Message(m driver.Message) {
@@ -124,7 +125,7 @@ func (k *sink) Message(m driver.Message) {
 }
 
 func (k *sink) batch(m *driver.Message) {
-	events, err := decodeBatch(m.Body, k.bus.opts.MaxEventBytes)
+	events, err := decodeBatch(m.Body, k.bus.opts.MaxEventBytes, k.events[:0])
 	if err != nil {
 		k.bad(m.Body, err)
 		return
@@ -132,6 +133,8 @@ func (k *sink) batch(m *driver.Message) {
 	for i := range events {
 		k.event(events[i])
 	}
+	clear(events)
+	k.events = events
 }
 
 func (k *sink) event(e Event) {

@@ -18,7 +18,7 @@ type Bus struct {
 	info    driver.Info
 	opts    Options
 	log     *slog.Logger
-	window  chan struct{}
+	window  *window
 	invalid atomic.Uint64
 	parcels sync.Pool // of *parcel
 	loads   sync.Pool // of *load
@@ -107,7 +107,7 @@ func New(d driver.Driver, opts *Options) *Bus {
 	if o.MaxEventBytes <= 0 || o.MaxEventBytes > limit && b.info.MaxPayload > 0 {
 		o.MaxEventBytes = limit
 	}
-	b.window = make(chan struct{}, o.Window)
+	b.window = newWindow(o.Window)
 	return b
 }
 

@@ -107,7 +107,7 @@ func (g *member) bury(it *item) error {
 		e.Data = d.Body[:limit] // garbage over the limit can't be kept whole
 	}
 	var m driver.Message
-	if err := b.encode(g.ctx, dead(g), e, &m); err != nil && !errors.Is(err, ErrTooLarge) {
+	if err := b.encode(g.ctx, dead(g), &e, &m); err != nil && !errors.Is(err, ErrTooLarge) {
 		return err // the driver's limit leaves room for the envelope
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, b.opts.PublishTimeout)

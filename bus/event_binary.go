@@ -125,7 +125,8 @@ func ToBinary(e Event) (driver.Message, error) {
 }
 
 // FromMessage reads an event in structured or binary mode, whichever the message
-// is in. The event's Data is a part of m.Body.
+// is in. The event is made of parts of m.Body, which must not be changed from then
+// on.
 func FromMessage(m driver.Message) (Event, error) {
 	var e Event
 	err := e.fromMessage(&m)

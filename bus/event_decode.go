@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // UnmarshalJSON reads one event in the JSON event format of CloudEvents 1.0 and
@@ -23,7 +24,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 // UnmarshalBatch reads events in the JSON batch format of CloudEvents 1.0. One
 // bad event makes the whole batch an error. The events share nothing with b.
 func UnmarshalBatch(b []byte) ([]Event, error) {
-	events, err := decodeBatch(bytes.Clone(b), math.MaxInt)
+	events, err := decodeBatch(bytes.Clone(b), math.MaxInt, nil)
 	if errors.Is(err, errEmptyBatch) {
 		err = nil
 	}
@@ -31,15 +32,14 @@ func UnmarshalBatch(b []byte) ([]Event, error) {
 }
 
 // decodeBatch is UnmarshalBatch of bytes that belong to the events from then on,
-// none of which may be longer than limit. The attributes of all are parts of one
-// string copy.
-func decodeBatch(b []byte, limit int) ([]Event, error) {
-	p := parser{b: b, attrs: string(b)}
+// none of which may be longer than limit. It appends them to events, which is
+// empty.
+func decodeBatch(b []byte, limit int, events []Event) ([]Event, error) {
+	p := parser{b: b, attrs: shared(b)}
 	p.space()
 	if !p.take('[') {
 		return nil, invalid(errBrackets)
 	}
-	var events []Event
 	p.space()
 	for !p.take(']') {
 		if len(events) > 0 {
@@ -49,7 +49,7 @@ func decodeBatch(b []byte, limit int) ([]Event, error) {
 			p.space()
 		}
 		if len(events) == 1 { // most are about as long as the first
-			events = slices.Grow(events, len(b)/max(p.i, 1)+1)
+			events = slices.Grow(events, len(b)/max(p.i, 1))
 		}
 		events = append(events, Event{})
 		p.special = false
@@ -74,7 +74,7 @@ func decodeBatch(b []byte, limit int) ([]Event, error) {
 }
 
 // decode reads b, which belongs to the event from then on: Data is a part of it
-// where the format allows. Attributes are parts of one string copy.
+// where the format allows, and so are the attributes unless b is long.
 func (e *Event) decode(b []byte) error {
 	*e = Event{}
 	p := parser{b: b}
@@ -101,7 +101,8 @@ func invalid(err error) error {
 type parser struct {
 	b []byte
 	i int
-	// attrs is a copy of b up to the data, made once; attributes are parts of it.
+	// attrs is b, or a copy of it up to the data, made once; attributes are parts
+	// of it.
 	attrs string
 	// special says that a string held something else than printable ASCII.
 	special bool
@@ -300,18 +301,31 @@ func (p *parser) take(c byte) bool {
 	return false
 }
 
-// text returns b[i:j] as a string without copying it again.
+// maxShared is up to how many bytes an event's attributes are parts of what was
+// received. Of a longer one they are a copy: who keeps the subject of an event
+// shall not keep its data.
+const maxShared = 1024
+
+// shared returns b as a string that shares its memory. Nobody changes b from then
+// on but the one who was given Data, in which no attribute is.
+func shared(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // as said
+}
+
+// text returns b[i:j] as a string.
 func (p *parser) text(i, j int) string {
 	if j > len(p.attrs) {
+		if len(p.b) <= maxShared {
+			p.attrs = shared(p.b)
+			return p.attrs[i:j]
+		}
 		// Attributes after long data are rare, so the copy of a long event ends
 		// where it must.
 		end := len(p.b)
-		if end > 1024 {
-			if k := bytes.Index(p.b[j:], []byte(`"data"`)); k >= 0 {
-				end = j + k
-			} else if k := bytes.Index(p.b[j:], []byte(`"data_base64"`)); k >= 0 {
-				end = j + k
-			}
+		if k := bytes.Index(p.b[j:], []byte(`"data"`)); k >= 0 {
+			end = j + k
+		} else if k := bytes.Index(p.b[j:], []byte(`"data_base64"`)); k >= 0 {
+			end = j + k
 		}
 		p.attrs = string(p.b[:end])
 	}

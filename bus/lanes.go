@@ -146,7 +146,7 @@ func (g *member) decode(it *item) error {
 }
 
 func (g *member) decodeBatch(it *item) error {
-	events, err := decodeBatch(bytes.Clone(it.m.Body), g.bus.opts.MaxEventBytes)
+	events, err := decodeBatch(bytes.Clone(it.m.Body), g.bus.opts.MaxEventBytes, nil)
 	if err != nil {
 		return err
 	}

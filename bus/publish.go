@@ -35,7 +35,7 @@ func (b *Bus) Publish(ctx context.Context, topic string, events ...Event) error 
 	msgs, room := l.msgs, l.room
 	for i := range events {
 		var err error
-		if room, err = b.append(ctx, topic, events[i], &msgs[i], room); err != nil {
+		if room, err = b.append(ctx, topic, &events[i], &msgs[i], room); err != nil {
 			return fmt.Errorf("bus: publish to %s: event %d: %w", topic, i, err)
 		}
 		if i == 0 && len(events) > 1 { // most are about as long as the first
@@ -128,7 +128,7 @@ func (b *Bus) again(ctx context.Context, err *PublishError, delay time.Duration)
 type flight struct {
 	bus   *Bus
 	mu    sync.Mutex
-	errs  []error // nil: not failed
+	errs  []error // those that failed; none before the first
 	done  []bool
 	left  int
 	ended bool // nobody waits any more
@@ -137,10 +137,10 @@ type flight struct {
 
 // round sends the messages once and returns those that failed.
 func (b *Bus) round(ctx context.Context, topic string, msgs []driver.Message, send publishFunc) []EventError {
-	f := &flight{bus: b, errs: make([]error, len(msgs)), done: make([]bool, len(msgs)), left: len(msgs), all: make(chan struct{})}
+	f := &flight{bus: b, done: make([]bool, len(msgs)), left: len(msgs), all: make(chan struct{})}
 	sent := 0
 	for sent < len(msgs) {
-		n := b.room(ctx, len(msgs)-sent)
+		n := b.window.take(ctx, len(msgs)-sent)
 		if n == 0 {
 			break
 		}
@@ -166,13 +166,19 @@ func (b *Bus) round(ctx context.Context, topic string, msgs []driver.Message, se
 }
 
 func (f *flight) settle(i int, err error) {
-	<-f.bus.window
+	f.bus.window.give()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended || f.done[i] {
 		return
 	}
-	f.done[i], f.errs[i] = true, err
+	f.done[i] = true
+	if err != nil {
+		if f.errs == nil {
+			f.errs = make([]error, len(f.done))
+		}
+		f.errs[i] = err
+	}
 	f.left--
 	if f.left == 0 {
 		close(f.all)
@@ -184,8 +190,14 @@ func (f *flight) failures(ctx context.Context, sent int) []EventError {
 	defer f.mu.Unlock()
 	f.ended = true
 	var failed []EventError
-	for i := range f.errs {
-		err := f.errs[i]
+	if sent == len(f.done) && f.left == 0 && f.errs == nil {
+		return nil
+	}
+	for i := range f.done {
+		var err error
+		if f.errs != nil {
+			err = f.errs[i]
+		}
 		switch {
 		case f.done[i] && err == nil:
 			continue
@@ -197,30 +209,6 @@ func (f *flight) failures(ctx context.Context, sent int) []EventError {
 		failed = append(failed, EventError{Index: i, Err: err})
 	}
 	return failed
-}
-
-// room waits for a place in the window and takes up to n.
-func (b *Bus) room(ctx context.Context, n int) int {
-	if ctx.Err() != nil {
-		return 0
-	}
-	select {
-	case b.window <- struct{}{}:
-	default:
-		select {
-		case b.window <- struct{}{}:
-		case <-ctx.Done():
-			return 0
-		}
-	}
-	for got := 1; got < n; got++ {
-		select {
-		case b.window <- struct{}{}:
-		default:
-			return got
-		}
-	}
-	return n
 }
 
 // PublishAsync hands one event to the topic and returns once it is on its way;
@@ -238,12 +226,12 @@ func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func
 		return fmt.Errorf("bus: publish: %w", err)
 	}
 	p := b.parcel(done)
-	err := b.encodeInto(ctx, topic, e, p)
-	if err != nil {
+	var err error
+	if p.room, err = b.append(ctx, topic, &e, &p.msgs[0], p.room[:0]); err != nil {
 		b.leave()
 		return fmt.Errorf("bus: publish to %s: %w", topic, err)
 	}
-	if b.room(ctx, 1) == 0 {
+	if b.window.take(ctx, 1) == 0 {
 		b.leave()
 		return fmt.Errorf("bus: publish to %s: not sent: %w", topic, context.Cause(ctx))
 	}
@@ -271,11 +259,6 @@ func (b *Bus) parcel(done func(error)) *parcel {
 	return p
 }
 
-func (b *Bus) encodeInto(ctx context.Context, topic string, e Event, p *parcel) (err error) {
-	p.room, err = b.append(ctx, topic, e, &p.msgs[0], p.room[:0])
-	return err
-}
-
 // maxParcel is how much memory a parcel may keep.
 const maxParcel = 4 << 10
 
@@ -284,34 +267,52 @@ func (p *parcel) settled(_ int, err error) {
 	if p.done, p.msgs[0] = nil, (driver.Message{}); b.info.Copies && cap(p.room) <= maxParcel {
 		b.parcels.Put(p)
 	}
-	<-b.window
+	b.window.give()
 	done(err)
 	b.leave()
 }
 
 // encode completes, checks and encodes an event.
-func (b *Bus) encode(ctx context.Context, topic string, e Event, m *driver.Message) error {
+func (b *Bus) encode(ctx context.Context, topic string, e *Event, m *driver.Message) error {
 	_, err := b.append(ctx, topic, e, m, nil)
 	return err
 }
 
 // append is encode for one of several events that share their memory: room, which
-// it returns behind what it added.
-func (b *Bus) append(ctx context.Context, topic string, e Event, m *driver.Message, room []byte) ([]byte, error) {
-	if e.ID == "" {
-		e.ID = rand.Text()
-	}
-	if e.Source == "" {
-		e.Source = b.opts.Source
-	}
-	if e.Time.IsZero() {
-		e.Time = time.Now().UTC()
-	}
+// it returns behind what it added. The event stays as it is.
+func (b *Bus) append(ctx context.Context, topic string, e *Event, m *driver.Message, room []byte) ([]byte, error) {
+	// What the hook is given lives on the heap, so that it is a copy of its own.
 	if b.opts.BeforePublish != nil {
-		b.opts.BeforePublish(ctx, topic, &e)
+		own := b.complete(e)
+		b.opts.BeforePublish(ctx, topic, &own)
+		return b.write(&own, m, room)
 	}
+	if e.ID == "" || e.Source == "" || e.Time.IsZero() {
+		own := b.complete(e)
+		return b.write(&own, m, room)
+	}
+	return b.write(e, m, room)
+}
+
+// complete fills in what is missing, in a copy.
+func (b *Bus) complete(e *Event) Event {
+	own := *e
+	if own.ID == "" {
+		own.ID = rand.Text()
+	}
+	if own.Source == "" {
+		own.Source = b.opts.Source
+	}
+	if own.Time.IsZero() {
+		own.Time = time.Now().UTC()
+	}
+	return own
+}
+
+// write checks and encodes an event behind room.
+func (b *Bus) write(e *Event, m *driver.Message, room []byte) ([]byte, error) {
 	var err error
-	if b.opts.Binary && !carriesEvent(&e) {
+	if b.opts.Binary && !carriesEvent(e) {
 		err = e.binary(m)
 	} else {
 		start := len(room)

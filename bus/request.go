@@ -45,7 +45,7 @@ func (b *Bus) request(ctx context.Context, subject string, e Event) (Event, erro
 		defer cancel()
 	}
 	var m driver.Message
-	if err := b.encode(ctx, subject, e, &m); err != nil {
+	if err := b.encode(ctx, subject, &e, &m); err != nil {
 		return Event{}, err
 	}
 	answer, err := r.Request(ctx, subject, &m)
@@ -119,6 +119,6 @@ func (b *Bus) answer(ctx context.Context, subject string, m driver.Message, h fu
 	if reply.Type == "" {
 		reply.Type = e.Type + ".reply"
 	}
-	err = b.encode(ctx, subject, reply, &out)
+	err = b.encode(ctx, subject, &reply, &out)
 	return out, err
 }

@@ -88,7 +88,7 @@ func (s *Stream) Publish(ctx context.Context, events ...Event) error {
 	defer b.leave()
 	msgs := make([]driver.Message, len(events))
 	for i := range events {
-		err := b.encode(ctx, s.topic, events[i], &msgs[i])
+		err := b.encode(ctx, s.topic, &events[i], &msgs[i])
 		if size := msgs[i].Size(); err == nil && size > s.opts.MaxEventBytes {
 			err = fmt.Errorf("%w: %d bytes, the stream allows %d", ErrTooLarge, size, s.opts.MaxEventBytes)
 		}
