@@ -106,18 +106,19 @@ func TestRequests(t *testing.T) {
 
 func TestStreamsHearOfTheDrain(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /events", service.Stream(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	type tenant struct{}
+	mux.Handle("GET /events", with(tenant{}, "kate", service.Stream(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, limited := r.Context().Deadline(); limited {
 			t.Error("a stream has no deadline")
 		}
-		fmt.Fprintln(w, service.RequestID(r.Context()))
+		fmt.Fprintln(w, service.RequestID(r.Context()), r.Context().Value(tenant{}))
 		_ = http.NewResponseController(w).Flush()
 		select {
 		case <-service.Draining(r.Context()):
 			fmt.Fprintln(w, "bye")
 		case <-r.Context().Done():
 		}
-	})))
+	}))))
 	s := start(t, service.Options{Handler: mux, RequestTimeout: 20 * time.Millisecond})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/events", nil)
 	if err != nil {
@@ -130,7 +131,7 @@ func TestStreamsHearOfTheDrain(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
-	if !lines.Scan() || lines.Text() != "id1" {
+	if !lines.Scan() || lines.Text() != "id1 kate" {
 		t.Errorf("a stream keeps the values of its context: %q", lines.Text())
 	}
 	s.stop()
@@ -140,6 +141,13 @@ func TestStreamsHearOfTheDrain(t *testing.T) {
 	if err := s.wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// with puts a value into the context.
+func with(key, value any, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key, value)))
+	})
 }
 
 func TestDeadline(t *testing.T) {
