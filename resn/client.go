@@ -38,9 +38,11 @@ type ClientOptions struct {
 	// to. Default every well-formed topic, up to Listener.MaxTopics.
 	AllowTopic func(origin, topic string) bool
 
-	// Timeout bounds a request from its beginning to the end of its body,
-	// repeats and waits included; a context with an earlier deadline does so too.
-	// Default none: the request's context says.
+	// Timeout is how long an owner may say nothing, before its answer or between
+	// two pieces of it, until it is given up on with a [*SilentError]; streams of
+	// events (text/event-stream) may be silent once they have begun. The deadline of
+	// a request's context holds too, and [WithTimeout] gives a request another time.
+	// Default 30 s; negative is for ever.
 	Timeout time.Duration
 
 	// SubscribeTimeout bounds one attempt to subscribe. Default 10 s.
@@ -109,7 +111,10 @@ func NewClient(b *bus.Bus, opts *ClientOptions) (*Client, error) {
 			also(origin, scope)
 		}
 	}
-	var inside http.RoundTripper = NewGuard(base, c.opts.Guard)
+	if c.opts.Timeout == 0 {
+		c.opts.Timeout = DefaultTimeout
+	}
+	var inside http.RoundTripper = NewGuard(&patience{base, c.opts.Timeout}, c.opts.Guard)
 	if b != nil && c.opts.Refresh != nil {
 		c.refresh = newRefresher(inside, c, *c.opts.Refresh)
 		inside = c.refresh
@@ -128,7 +133,7 @@ func NewClient(b *bus.Bus, opts *ClientOptions) (*Client, error) {
 		}
 		c.listener = NewListener(b, c.cache, &listenerOpts)
 	}
-	c.http = &http.Client{Transport: c.cache, Timeout: c.opts.Timeout}
+	c.http = &http.Client{Transport: c.cache}
 	return c, nil
 }
 

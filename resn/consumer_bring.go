@@ -96,7 +96,7 @@ func (ch *Change) is(e *Event) bool {
 
 // fetch fills in the answer of the owner, or of the cache if that may vouch.
 func (c *Consumer) fetch(ctx context.Context, change *Change, past bool) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.FetchTimeout)
+	ctx, cancel := context.WithTimeout(WithTimeout(ctx, c.opts.FetchTimeout), c.opts.FetchTimeout)
 	defer cancel()
 	if c.opts.Prepare != nil {
 		var err error

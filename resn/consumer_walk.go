@@ -131,7 +131,7 @@ func (s *stroll) pass(ctx context.Context, before uint64) error {
 			return fmt.Errorf("resn: collection %s: page %s comes twice", c.opts.Collection, clip(href))
 		}
 		been[href] = true
-		fctx, cancel := context.WithTimeout(ctx, c.opts.FetchTimeout)
+		fctx, cancel := context.WithTimeout(WithTimeout(ctx, c.opts.FetchTimeout), c.opts.FetchTimeout)
 		p, err := pages.read(fctx, href)
 		cancel()
 		if gone(err) && href == s.walk.Next {

@@ -239,7 +239,7 @@ func (r *refresher) run(ctx context.Context, h *heldResource) {
 
 // fetch fetches one representation through the cache, which keeps it.
 func (r *refresher) fetch(ctx context.Context, h *heldResource, v heldVariant) {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	ctx, cancel := context.WithTimeout(WithTimeout(ctx, r.opts.Timeout), r.opts.Timeout)
 	defer cancel()
 	status, err := r.read(ctx, v)
 	r.mu.Lock()
