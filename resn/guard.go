@@ -175,7 +175,7 @@ func (g *Guard) repeat(o *origin, req *http.Request, resp *http.Response, err er
 	ctx := req.Context()
 	for n := 0; n < g.opts.Retries && repeatable(req); n++ {
 		again, _ := retryablehttp.DefaultRetryPolicy(ctx, resp, err)
-		if _, silent := errors.AsType[*SilentError](err); silent {
+		if silent := (*SilentError)(nil); errors.As(err, &silent) {
 			break // it has had its time
 		}
 		if !again || o.breaker.State() == gobreaker.StateOpen || !o.spend() {

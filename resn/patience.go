@@ -125,7 +125,8 @@ func (w *watch) expire() {
 
 // because says that an error is silence, if it is.
 func (w *watch) because(err error) error {
-	if silent, ok := errors.AsType[*SilentError](context.Cause(w.ctx)); ok && !errors.Is(err, io.EOF) {
+	var silent *SilentError
+	if errors.As(context.Cause(w.ctx), &silent) && !errors.Is(err, io.EOF) {
 		return silent
 	}
 	return err

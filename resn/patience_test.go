@@ -59,7 +59,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 func (*slowBody) Close() error { return nil }
 
 // get reads the resource to its end, or to the error.
-func get(t *testing.T, owner http.RoundTripper, opts resn.ClientOptions, ctx context.Context) (body string, took time.Duration, err error) {
+func get(ctx context.Context, t *testing.T, owner http.RoundTripper, opts resn.ClientOptions) (body string, took time.Duration, err error) {
 	t.Helper()
 	opts.Transport = owner
 	client, err := resn.NewClient(nil, &opts)
@@ -87,7 +87,7 @@ func get(t *testing.T, owner http.RoundTripper, opts resn.ClientOptions, ctx con
 func TestASilentOwnerIsGivenUpOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		owner := &silent{}
-		_, took, err := get(t, owner, resn.ClientOptions{}, t.Context())
+		_, took, err := get(t.Context(), t, owner, resn.ClientOptions{})
 		var timeout net.Error
 		var is *resn.SilentError
 		if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &is) || is.Began {
@@ -99,7 +99,7 @@ func TestASilentOwnerIsGivenUpOn(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "ClientOptions.Timeout") {
 			t.Errorf("the error says what to do: %v", err)
 		}
-		if _, took, _ := get(t, owner, resn.ClientOptions{Timeout: 3 * time.Second}, t.Context()); took != 3*time.Second {
+		if _, took, _ := get(t.Context(), t, owner, resn.ClientOptions{Timeout: 3 * time.Second}); took != 3*time.Second {
 			t.Errorf("ClientOptions.Timeout is 3 s: took %v", took)
 		}
 	})
@@ -128,7 +128,7 @@ func TestACallersDeadlineWins(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, test.bound)
 				defer cancel()
 			}
-			_, took, err := get(t, &silent{}, test.opts, ctx)
+			_, took, err := get(ctx, t, &silent{}, test.opts)
 			if took != test.want || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: ended after %v with %v, want %v and a deadline", name, took, err, test.want)
 			}
@@ -148,7 +148,7 @@ func TestABodyThatKeepsComingIsNotCut(t *testing.T) {
 			"stalled in the middle":    {slow{"text/plain", []time.Duration{time.Second, time.Hour}}, false},
 			"a quiet stream of events": {slow{"text/event-stream; charset=utf-8", []time.Duration{time.Second, 10 * time.Minute, 10 * time.Minute}}, true},
 		} {
-			body, took, err := get(t, &test.owner, resn.ClientOptions{}, t.Context())
+			body, took, err := get(t.Context(), t, &test.owner, resn.ClientOptions{})
 			var silent *resn.SilentError
 			if test.whole && (err != nil || strings.Count(body, "\n") != len(test.owner.pauses)) {
 				t.Errorf("%s: %q after %v, %v", name, body, took, err)

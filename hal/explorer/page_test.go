@@ -123,6 +123,9 @@ func TestInChromium(t *testing.T) {
 		t.Errorf("a CURIE leads to its documentation: %s", got)
 	}
 	b.CheckAccessible()
+	if got := b.Eval(`import('./links.js').then((m) => [m.shorter('http://a/b?c', 'http://a/'), m.shorter('http://ab/c', 'http://a/'), m.shorter('/b', 'http://a/')].join(' '))`); got != "/b?c http://ab/c /b" {
+		t.Errorf("only the document's own origin goes without saying: %s", got)
+	}
 
 	b.Eval(`document.querySelector('.links a[href$="/dishes/2"]').click()`)
 	b.Until(`document.querySelector('h1').textContent.startsWith('Dish 2')`)
@@ -141,7 +144,7 @@ func TestInChromium(t *testing.T) {
 	b.Eval(`location.hash = '` + origin + `/'`)
 	b.Until(`document.querySelector('form.form') !== null`)
 	b.Eval(`(() => { const f = document.querySelector('form.form'); f.querySelector('[name=price]').value = '0.1'; f.requestSubmit(); })()`)
-	b.Until(`document.querySelectorAll('form.form [aria-invalid]').length === 2`)
+	b.Until(`document.querySelectorAll('form.form [aria-invalid=true]').length === 2`)
 	if got := b.Eval(`document.activeElement.name + ': ' + document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent`); got != "name: is required" {
 		t.Errorf("the first field at fault has the focus and says why: %q", got)
 	}

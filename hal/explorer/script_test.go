@@ -114,6 +114,18 @@ func TestOwnOriginAndWriting(t *testing.T) {
 	if current.Text != "two" {
 		t.Errorf("the note is %q: a write against an old version must not go through", current.Text)
 	}
+	b.Screenshot("refused")
+	b.CheckAccessible()
+	b.Eval(`[...document.querySelectorAll('section button')].find((e) => e.textContent.includes('keep what I wrote')).click()`)
+	b.Until(`document.querySelector('.state')?.innerText.includes('two')`)
+	if got := b.Eval(`document.querySelector('.write').open + ' ' + document.querySelector('.write [name=body]').value`); got != `true {"text":"three"}` {
+		t.Errorf("what was written and refused must still be there beside what the resource is now: %s", got)
+	}
+	b.Eval(`document.querySelector('.write form').requestSubmit()`)
+	b.Until(`document.querySelector('.status').innerText.startsWith('PUT') && document.querySelector('.state')?.innerText.includes('three')`)
+	if got := b.Eval(`document.querySelector('.write').open + ' ' + document.querySelector('.write [name=body]').value.includes('\n')`); got != "false true" {
+		t.Errorf("once it is written the draft is gone, and what is there can be read: %s", got)
+	}
 	for _, trouble := range b.Troubles() {
 		t.Errorf("%s", trouble)
 	}

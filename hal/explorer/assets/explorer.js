@@ -4,7 +4,7 @@ import { call, field, start } from './call.js';
 import { h, id } from './dom.js';
 import { formView } from './forms.js';
 import { pretty } from './json.js';
-import { linkTable, many, resolve, toHash } from './links.js';
+import { linkTable, many, resolve, shorter, toHash } from './links.js';
 
 const main = document.getElementById('content');
 const address = document.getElementById('url');
@@ -12,6 +12,7 @@ const announce = document.getElementById('announce');
 const title = document.title;
 let turn = 0;
 let shown = '';
+let draft = null; // what was written by hand and refused: { url, method, body, match }
 
 const current = () => resolve(location.hash.slice(1) || start, start) ?? start;
 
@@ -51,6 +52,7 @@ function failed(url, error) {
 }
 
 function show(method, answer) {
+  if (draft && (draft.url !== answer.url || method !== 'GET' && answer.status < 400)) draft = null;
   let doc = null;
   try {
     doc = JSON.parse(answer.body);
@@ -61,6 +63,7 @@ function show(method, answer) {
   const left = h('div', { class: 'left' });
   const right = h('div', { class: 'right' });
   if (problem) left.append(problemView(doc));
+  if (method !== 'GET') left.append(afterwards(method, answer));
   if (isObject) {
     const base = answer.url;
     if (!problem) left.append(section('Links', linkTable(doc._links ?? {}, base, go)));
@@ -116,6 +119,15 @@ function problemView(p) {
     p.instance && h('p', { class: 'faint' }, p.instance));
 }
 
+// afterwards leads from the answer to a write back to the resource.
+function afterwards(method, answer) {
+  const refused = answer.status >= 400;
+  const kept = refused && draft?.url === answer.url;
+  return section(refused ? 'What next' : 'Done',
+    kept && h('p', {}, answer.status === 412 ? 'Somebody else was faster. Read what it is now: what you wrote stays, and can be sent again.' : 'What you wrote stays, and can be sent again.'),
+    h('button', { type: 'button', onclick: () => open(answer.url, true) }, kept ? 'Read the resource, keep what I wrote' : 'Read the resource'));
+}
+
 function value(v) {
   if (v === null) return h('span', { class: 'lit' }, 'null');
   if (Array.isArray(v) && v.every((x) => x === null || typeof x !== 'object')) return v.length ? v.map((x) => h('span', { class: 'chip' }, String(x))) : h('span', { class: 'faint' }, 'empty');
@@ -142,7 +154,7 @@ function embeddedView(embedded, base) {
       const url = self && !self.templated && resolve(self.href, base);
       const label = r.name ?? r.title ?? r.id ?? self?.href ?? 'resource';
       return h('details', { class: 'card' }, h('summary', {}, String(label), r._partial === true && h('span', { class: 'chip warn' }, 'partial')),
-        url && h('p', { class: 'link' }, h('a', { href: toHash(url) }, self.href)),
+        url && h('p', { class: 'link' }, h('a', { href: toHash(url) }, shorter(self.href, base))),
         r._links && linkTable(r._links, base, go), properties(r, ['_partial']), embeddedView(r._embedded, base));
     })));
 }
@@ -177,38 +189,57 @@ const sendForm = (answer) => async (method, url, type = '', body = '') => {
   if (tag && !tag.startsWith('W/') && method !== 'POST' && url === answer.url) headers['If-Match'] = tag;
   const before = [...main.childNodes];
   const result = await request(method, url, { headers, body });
-  if (result && result.status === 422) { // keep the form and what was typed
+  if (result && result.status >= 400) { // keep the form and what was typed
     main.replaceChildren(...before);
-    announce.textContent = 'The form was refused.';
+    announce.textContent = `The form was refused: ${result.status} ${result.statusText}`;
   }
   return result;
 };
 
 function writeView(answer) {
+  const kept = draft?.url === answer.url ? draft : null;
+  const text = answer.body.length < 100000 ? readable(answer.body) : '';
   const method = h('select', { id: id('write'), name: 'method' }, ['PUT', 'PATCH', 'POST', 'DELETE'].map((m) => h('option', {}, m)));
-  const match = h('input', { id: id('write'), type: 'text', name: 'if-match', value: field(answer, 'ETag'), spellcheck: 'false' });
-  const body = h('textarea', { id: id('write'), name: 'body', rows: '8', spellcheck: 'false' });
-  body.value = answer.body.length < 100000 ? answer.body : '';
+  const match = h('input', { id: id('write'), type: 'text', name: 'if-match', value: answer.status >= 400 ? kept?.match ?? '' : field(answer, 'ETag'), spellcheck: 'false' });
+  const body = h('textarea', { id: id('write'), name: 'body', rows: '12', spellcheck: 'false' });
+  method.value = kept?.method ?? 'PUT';
+  body.value = kept?.body ?? (answer.status >= 400 ? '' : text);
   const types = { PUT: 'application/hal+json', PATCH: 'application/merge-patch+json', POST: 'application/hal+json' };
-  method.addEventListener('change', () => {
+  const usable = () => {
     body.disabled = method.value === 'DELETE';
-    if (method.value === 'PATCH' && body.value === answer.body) body.value = '{\n  \n}';
-    if (method.value === 'PUT' && body.value.trim() === '{\n  \n}'.trim()) body.value = answer.body;
     match.disabled = method.value === 'POST';
+  };
+  usable();
+  method.addEventListener('change', () => {
+    if (method.value === 'PATCH' && body.value === text) body.value = '{\n  \n}';
+    if (method.value === 'PUT' && body.value === '{\n  \n}') body.value = text;
+    usable();
   });
   const submit = (event) => {
     event.preventDefault();
     const headers = {};
     if (types[method.value]) headers['Content-Type'] = types[method.value];
     if (match.value && !match.disabled) headers['If-Match'] = match.value;
+    draft = { url: answer.url, method: method.value, body: body.value, match: match.value };
     request(method.value, answer.url, { headers, body: method.value === 'DELETE' ? '' : body.value });
   };
   const heading = h('summary', {}, 'Write by hand');
-  return h('details', { class: 'write' }, heading, h('form', { onsubmit: submit },
+  return h('details', { class: 'write', open: kept !== null }, heading, h('form', { onsubmit: submit },
+    kept && answer.status < 400 && h('p', { class: 'faint' }, 'This is what you wrote before; beside it is what the resource is now.'),
     h('div', { class: 'field' }, h('label', { for: method.id }, 'Method'), method),
     h('div', { class: 'field' }, h('label', { for: match.id }, 'If-Match'), match),
     h('div', { class: 'field' }, h('label', { for: body.id }, 'Body'), body),
     h('button', { type: 'submit' }, 'Send')));
+}
+
+// readable breaks JSON into lines and leaves everything else as it is.
+function readable(text) {
+  try {
+    JSON.parse(text);
+    return pretty(text, () => null).textContent;
+  } catch {
+    return text;
+  }
 }
 
 document.getElementById('address').addEventListener('submit', (event) => {

@@ -60,14 +60,14 @@ function nested(values) {
   return out;
 }
 
-// complain puts the field errors of a problem document beside their fields.
+// complain puts the field errors of a problem document beside their fields, and
+// says the rest below them.
 function complain(answer, fields, summary) {
-  let problem;
+  if (answer.status < 400) return;
+  let problem = null;
   try {
     problem = JSON.parse(answer.body);
-  } catch {
-    return;
-  }
+  } catch { /* the status has to do */ }
   const left = [];
   let first = null;
   for (const error of many(problem?.errors)) {
@@ -80,7 +80,9 @@ function complain(answer, fields, summary) {
       left.push([path, error.detail].filter(Boolean).join(' '));
     }
   }
-  summary.textContent = left.join('; ') || (first ? '' : problem?.detail || problem?.title || '');
+  const answered = `${answer.status} ${answer.statusText}`;
+  summary.textContent = left.join('; ') || (first ? '' : [answered, problem?.detail].filter(Boolean).join(': '));
+  if (answer.status === 412) summary.textContent += ' Note what you changed, then Reload.';
   first?.focus();
 }
 
@@ -102,7 +104,10 @@ function fieldView(p, base) {
     focus: () => control.elements[0]?.focus(),
     complain: (text) => {
       error.textContent = text;
-      for (const e of control.elements) e.toggleAttribute('aria-invalid', Boolean(text));
+      for (const e of control.elements) {
+        if (text) e.setAttribute('aria-invalid', 'true'); // an empty value means false
+        else e.removeAttribute('aria-invalid');
+      }
     },
   };
 }

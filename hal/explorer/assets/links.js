@@ -16,6 +16,12 @@ export function resolve(href, base) {
   }
 }
 
+// shorter leaves the origin out of a href of the document's own.
+export function shorter(href, base) {
+  const { origin } = new URL(base);
+  return href.startsWith(`${origin}/`) ? href.slice(origin.length) : href;
+}
+
 export const toHash = (url) => '#' + url;
 
 // documentation returns where a relation is described, by the curies.
@@ -59,7 +65,7 @@ function oneLink(rel, link, base, go) {
   const title = link.title && h('span', { class: 'faint' }, link.title);
   if (link.templated) return templateForm(rel, link, base, go, title, notes);
   const url = resolve(link.href, base);
-  return h('p', { class: 'link' }, url ? h('a', { href: toHash(url) }, link.href) : h('span', {}, link.href), title, notes);
+  return h('p', { class: 'link' }, url ? h('a', { href: toHash(url) }, shorter(link.href, base)) : h('span', {}, link.href), title, notes);
 }
 
 function templateForm(rel, link, base, go, title, notes) {
@@ -78,6 +84,6 @@ function templateForm(rel, link, base, go, title, notes) {
     if (url) go(url);
   };
   return h('form', { class: 'template', onsubmit: submit, 'aria-label': `Expand ${rel}` },
-    h('p', { class: 'link' }, h('code', {}, link.href), title, notes),
+    h('p', { class: 'link' }, h('code', {}, shorter(link.href, base)), title, notes),
     h('div', { class: 'vars' }, fields.map((f) => f.node), h('button', { type: 'submit', class: 'quiet' }, 'Follow')));
 }
