@@ -145,9 +145,11 @@ func validWord(s string) bool {
 	return len(s) <= 128 && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) < 0
 }
 
-// signed is the JSON of a record: a statement, and the proof of who made it.
+// signed is the JSON of a record: a statement, the proof of who made it, and when
+// that ends.
 type signed struct {
 	Statement json.RawMessage `json:"statement"`
+	Until     int64           `json:"until,omitempty"` // milliseconds since 1970
 	Proof     string          `json:"proof,omitempty"`
 }
 

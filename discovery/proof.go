@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrProof is wrapped by the errors of claims whose proof is missing or wrong.
@@ -27,9 +28,9 @@ func SignEd25519(keyID string, key ed25519.PrivateKey) func(Claim) (string, erro
 // Claim.Service, and whether it may mark other people's instances
 // (Claim.Kind "marks"), is find's decision.
 //
-// A proof names the record and covers all of its statement. It carries no time:
-// somebody who can write to the store can bring back what an instance said
-// earlier, for as long as its key is trusted.
+// A proof names the record, covers all of its statement, and counts for
+// Options.ProofWindow: for so long somebody who can write to the store can bring
+// back what an instance said.
 func VerifyEd25519(find func(keyID string, c Claim) (ed25519.PublicKey, bool)) func(Claim, string) error {
 	return func(c Claim, proof string) error {
 		keyID, text, ok := strings.Cut(proof, ":")
@@ -45,5 +46,81 @@ func VerifyEd25519(find func(keyID string, c Claim) (ed25519.PublicKey, bool)) f
 			return fmt.Errorf("%w: the signature of key %q is wrong", ErrProof, keyID)
 		}
 		return nil
+	}
+}
+
+// inWindow refuses a proof that has ended, or that claims to count for longer
+// than proofs do.
+func (r *Registry) inWindow(until time.Time) error {
+	switch left := time.Until(until); {
+	case left < -proofSkew:
+		return fmt.Errorf("%w: it counted until %s", ErrProof, until.UTC().Format(time.RFC3339))
+	case left > r.opts.ProofWindow+proofSkew:
+		return fmt.Errorf("%w: it would count until %s; proofs count for %v", ErrProof, until.UTC().Format(time.RFC3339), r.opts.ProofWindow)
+	}
+	return nil
+}
+
+// ended reports whether a proof that was believed isn't any more.
+func ended(until, now time.Time) bool {
+	return !until.IsZero() && now.Sub(until) > proofSkew
+}
+
+// watchProofs sees to it that what nobody proves any more is dropped when the
+// first proof ends.
+func (f *feed) watchProofs() {
+	var first time.Time
+	earlier := func(until time.Time) {
+		if !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	for _, e := range f.instances {
+		if e.instance != nil && !e.unconfirmed {
+			earlier(e.until)
+		}
+	}
+	for _, m := range f.marks {
+		earlier(m.until)
+	}
+	if f.proofs != nil {
+		f.proofs.Stop()
+		f.proofs = nil
+	}
+	if first.IsZero() || f.closed {
+		return
+	}
+	f.proofs = time.AfterFunc(max(time.Until(first)+proofSkew+time.Millisecond, time.Second), f.dropUnproven)
+}
+
+// dropUnproven drops what the store still has and nobody has proven anew: an
+// instance that lives does. While the store is away nobody can, and all stay.
+func (f *feed) dropUnproven() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.proofs == nil {
+		return
+	}
+	if !f.view.Live {
+		f.watchProofs()
+		return
+	}
+	now, changed := time.Now(), false
+	for key, e := range f.instances {
+		if e.instance != nil && !e.unconfirmed && ended(e.until, now) {
+			f.registry.invalid(key, fmt.Errorf("discovery: %s: not authorised: %w: it counted until %s", key, ErrProof, e.until.UTC().Format(time.RFC3339)))
+			e.instance, changed = nil, true
+		}
+	}
+	for key, m := range f.marks {
+		if ended(m.until, now) {
+			delete(f.marks, key)
+			changed = true
+		}
+	}
+	if changed {
+		f.publish()
+	} else {
+		f.watchProofs()
 	}
 }

@@ -62,8 +62,9 @@ type Registration struct {
 	mu       sync.Mutex
 	instance Instance
 	state    RegistrationState
-	put      bool // the record has to be put, not only renewed
-	over     bool // deregistered
+	put      bool      // the record has to be put, not only renewed
+	proven   time.Time // when it was put last
+	over     bool      // deregistered
 }
 
 // Register makes the instance known, and keeps it known by renewing its lease,
@@ -274,7 +275,8 @@ func (g *Registration) pause() time.Duration {
 func (g *Registration) beat(ctx context.Context) error {
 	return g.locked(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		put, instance, over := g.put, g.instance, g.over
+		window := g.registry.opts.ProofWindow
+		put, instance, over := g.put || g.registry.opts.Sign != nil && time.Since(g.proven) >= window/3, g.instance, g.over
 		g.put = false
 		g.mu.Unlock()
 		if over {
@@ -299,6 +301,9 @@ func (g *Registration) beat(ctx context.Context) error {
 		g.note(err, func(s *RegistrationState) {
 			if s.Registered = err == nil; s.Registered {
 				s.Since = time.Now()
+				if put {
+					g.proven = s.Since
+				}
 			}
 			if gone {
 				s.Again++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,21 @@ type Options struct {
 	// is treated as if it weren't in the store: nobody is sent there. Default:
 	// everything in the store is believed. See VerifyEd25519.
 	Verify func(claim Claim, proof string) error
+	// ProofWindow is how long a proof counts, by those who sign and by those who
+	// verify: instances sign anew each third of it, and what is older, or claims
+	// to count for longer, isn't believed. Clocks may be half a minute apart.
+	// Default 10 min. It bounds for how long somebody who can write to the store
+	// can bring back what an instance said.
+	ProofWindow time.Duration
+	// LastKnown is a directory in which what was last known of each service that
+	// is watched is kept, in files that only their owner can read. A watch that
+	// doesn't reach the store within a second begins with that; View.FromDisk and
+	// View.Staleness say so. Default: none, and a process that starts while the
+	// store is away knows nobody.
+	LastKnown string
+	// LastKnownFor is how old that may be. Addresses are given to others in the
+	// end. Default 24 h.
+	LastKnownFor time.Duration
 	// Backoff is how watches and writes are tried again.
 	Backoff Backoff
 	// CallTimeout bounds each call to the store. Default 5 s.
@@ -68,16 +84,22 @@ type Claim struct {
 	Kind string
 	// Service and ID name the instance.
 	Service, ID string
-	// Bytes are what to sign: kind, service, id and statement, unambiguously.
+	// Until is when the proof ends. The registry sees to it.
+	Until time.Time
+	// Bytes are what to sign: kind, service, id, end and statement,
+	// unambiguously.
 	Bytes []byte
 }
 
-func claimOf(k driver.Key, statement []byte) Claim {
+func claimOf(k driver.Key, until int64, statement []byte) Claim {
 	return Claim{
-		Kind: string(k.Kind), Service: k.Service, ID: k.ID,
-		Bytes: append([]byte("swale discovery\n"+k.String()+"\n"), statement...),
+		Kind: string(k.Kind), Service: k.Service, ID: k.ID, Until: time.UnixMilli(until),
+		Bytes: append([]byte("swale discovery\n"+k.String()+"\n"+strconv.FormatInt(until, 10)+"\n"), statement...),
 	}
 }
+
+// proofSkew is how far clocks may be apart.
+const proofSkew = 30 * time.Second
 
 // ErrClosed is returned by calls after Shutdown.
 var ErrClosed = errors.New("discovery: the registry is shut down")
@@ -97,6 +119,12 @@ func New(d driver.Driver, opts *Options) *Registry {
 	o.Backoff = o.Backoff.withDefaults()
 	if o.CallTimeout <= 0 {
 		o.CallTimeout = 5 * time.Second
+	}
+	if o.ProofWindow <= 0 {
+		o.ProofWindow = 10 * time.Minute
+	}
+	if o.LastKnownFor <= 0 {
+		o.LastKnownFor = 24 * time.Hour
 	}
 	if o.Grace == 0 {
 		o.Grace = 30 * time.Second
@@ -123,6 +151,7 @@ func (r *Registry) List(ctx context.Context, service string) ([]Instance, error)
 		return nil, fmt.Errorf("discovery: list %s: %w", cmpOr(service, "all services"), err)
 	}
 	f := newFeed(r, service, nil)
+	defer f.close()
 	f.Reset(records)
 	return f.view.Instances, nil
 }
@@ -199,47 +228,55 @@ func (r *Registry) encode(key driver.Key, statement any) ([]byte, error) {
 	}
 	s := signed{Statement: raw}
 	if r.opts.Sign != nil {
-		if s.Proof, err = r.opts.Sign(claimOf(key, raw)); err != nil {
+		s.Until = time.Now().Add(r.opts.ProofWindow).UnixMilli()
+		if s.Proof, err = r.opts.Sign(claimOf(key, s.Until, raw)); err != nil {
 			return nil, fmt.Errorf("discovery: sign %s: %w", key, err)
 		}
 	}
 	return json.Marshal(s)
 }
 
-// decode reads and verifies what encode made. A record that fails is reported
-// once per value.
-func (r *Registry) decode(rec driver.Record, statement any) error {
+// decode reads and verifies what encode made, and returns when the proof ends. A
+// record that fails is reported once per value. Of what was known before it
+// doesn't ask whether the proof has ended since.
+func (r *Registry) decode(rec driver.Record, statement any, before bool) (until time.Time, err error) {
 	var s signed
 	if err := json.Unmarshal(rec.Value, &s); err != nil {
-		return fmt.Errorf("discovery: %s: not a record: %w", rec.Key, err)
+		return until, fmt.Errorf("discovery: %s: not a record: %w", rec.Key, err)
 	}
 	if r.opts.Verify != nil {
-		if err := r.opts.Verify(claimOf(rec.Key, s.Statement), s.Proof); err != nil {
-			return fmt.Errorf("discovery: %s: not authorised: %w", rec.Key, err)
+		claim := claimOf(rec.Key, s.Until, s.Statement)
+		err := r.opts.Verify(claim, s.Proof)
+		if until = claim.Until; err == nil && !before {
+			err = r.inWindow(until)
+		}
+		if err != nil {
+			return until, fmt.Errorf("discovery: %s: not authorised: %w", rec.Key, err)
 		}
 	}
 	if err := json.Unmarshal(s.Statement, statement); err != nil {
-		return fmt.Errorf("discovery: %s: not a statement: %w", rec.Key, err)
+		return until, fmt.Errorf("discovery: %s: not a statement: %w", rec.Key, err)
 	}
-	return nil
+	return until, nil
 }
 
-// instance reads an instance's record.
-func (r *Registry) instance(rec driver.Record) (*Instance, error) {
+// instance reads an instance's record, and when its proof ends.
+func (r *Registry) instance(rec driver.Record, before bool) (*Instance, time.Time, error) {
 	var i Instance
-	if err := r.decode(rec, &i); err != nil {
-		return nil, err
+	until, err := r.decode(rec, &i, before)
+	if err != nil {
+		return nil, until, err
 	}
 	if i.key() != rec.Key {
-		return nil, fmt.Errorf("discovery: %s: %w: it calls itself %s", rec.Key, ErrInvalidInstance, i.key())
+		return nil, until, fmt.Errorf("discovery: %s: %w: it calls itself %s", rec.Key, ErrInvalidInstance, i.key())
 	}
 	if err := i.Validate(); err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	if i.Health == "" {
 		i.Health = Serving
 	}
-	return &i, nil
+	return &i, until, nil
 }
 
 func (r *Registry) invalid(key driver.Key, err error) {

@@ -22,6 +22,9 @@ type View struct {
 	// Live says that changes arrive. When it is false Instances are the last
 	// that were known.
 	Live bool
+	// FromDisk says that they were known to an earlier process, and that the
+	// store hasn't been reached since this one began (Options.LastKnown).
+	FromDisk bool
 	// AsOf is the last time that nothing was missing.
 	AsOf time.Time
 	// Err says why the view isn't live.
@@ -44,7 +47,7 @@ func (v *View) Staleness() time.Duration {
 //
 // When the store can't be reached, or a watch breaks off, the last view is kept
 // and the store asked again with backoff. There is no view before the store has
-// been reached for the first time.
+// been reached for the first time, unless Options.LastKnown has one.
 func (r *Registry) Watch(ctx context.Context, service string, f func(View)) error {
 	return r.watch(ctx, service, newFeed(r, service, f))
 }
@@ -59,6 +62,13 @@ func (r *Registry) watch(ctx context.Context, service string, f *feed) error {
 	}
 	defer leave()
 	defer f.close()
+	if r.opts.LastKnown != "" {
+		var work sync.WaitGroup
+		copying, stop := context.WithCancel(inner)
+		work.Go(func() { f.keepCopy(copying) })
+		defer work.Wait()
+		defer stop()
+	}
 	for failures := 0; ; failures++ {
 		began := time.Now()
 		err := r.driver.Watch(inner, service, f)
@@ -92,21 +102,35 @@ type feed struct {
 	view      View
 	known     bool // there was a Reset
 	instances map[driver.Key]*entry
-	marks     map[driver.Key]*mark // by the instance's key
+	marks     map[driver.Key]*marked // by the instance's key
 	grace     *time.Timer
+	proofs    *time.Timer // when the first proof ends
+	closed    bool
+
+	dirty     chan struct{} // what is known has changed
+	unreached chan struct{} // the store couldn't be asked
 }
 
 // entry is an instance with the record that it was read from.
 type entry struct {
 	value       []byte
 	instance    *Instance // nil if the record is invalid
+	until       time.Time // when its proof ends; zero if that isn't asked
 	unconfirmed bool      // known before a loss, not seen since
+}
+
+// marked is a checker's mark with the record that it was read from.
+type marked struct {
+	mark
+	value []byte
+	until time.Time
 }
 
 func newFeed(r *Registry, service string, notify func(View)) *feed {
 	f := &feed{
 		registry: r, notify: notify, view: View{Service: service},
-		instances: make(map[driver.Key]*entry), marks: make(map[driver.Key]*mark),
+		instances: make(map[driver.Key]*entry), marks: make(map[driver.Key]*marked),
+		dirty: make(chan struct{}, 1), unreached: make(chan struct{}, 1),
 	}
 	f.remember()
 	return f
@@ -122,14 +146,15 @@ func (f *feed) Reset(records []driver.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old := f.instances
-	f.instances, f.marks = make(map[driver.Key]*entry, len(records)), make(map[driver.Key]*mark)
+	f.instances, f.marks = make(map[driver.Key]*entry, len(records)), make(map[driver.Key]*marked)
+	now := time.Now()
 	for _, rec := range records {
-		if e := old[rec.Key]; e != nil && bytes.Equal(e.value, rec.Value) {
+		if e := old[rec.Key]; e != nil && bytes.Equal(e.value, rec.Value) && !ended(e.until, now) {
 			e.unconfirmed = false
 			f.instances[rec.Key] = e
 			continue
 		}
-		f.take(rec)
+		f.take(rec, false)
 	}
 	if f.known && f.registry.opts.Grace > 0 {
 		f.keep(old)
@@ -181,15 +206,16 @@ func (f *feed) expire() {
 func (f *feed) Put(rec driver.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.take(rec) {
+	if f.take(rec, false) {
 		f.publish()
 	} else {
 		f.view.AsOf = time.Now()
 	}
 }
 
-// take notes a record and reports whether it says anything new.
-func (f *feed) take(rec driver.Record) bool {
+// take notes a record and reports whether it says anything new. What was known
+// before may have a proof that has ended since.
+func (f *feed) take(rec driver.Record, before bool) bool {
 	switch rec.Key.Kind {
 	case driver.Instances:
 		e := f.instances[rec.Key]
@@ -197,16 +223,21 @@ func (f *feed) take(rec driver.Record) bool {
 			e.unconfirmed = false
 			return false
 		}
-		i, err := f.registry.instance(rec)
+		i, until, err := f.registry.instance(rec, before)
 		if err != nil {
 			f.registry.invalid(rec.Key, err)
 			i = nil
 		}
-		f.instances[rec.Key] = &entry{value: rec.Value, instance: i}
+		f.instances[rec.Key] = &entry{value: rec.Value, instance: i, until: until}
+		if e != nil && e.instance != nil && i != nil && !e.unconfirmed && e.instance.Equal(i) {
+			signal(f.dirty) // the same, with a new proof
+			return false
+		}
 		return true
 	case driver.Marks:
-		var m mark
-		if err := f.registry.decode(rec, &m); err != nil {
+		m := marked{value: rec.Value}
+		var err error
+		if m.until, err = f.registry.decode(rec, &m.mark, before); err != nil {
 			f.registry.invalid(rec.Key, err)
 			return false
 		}
@@ -252,6 +283,7 @@ func (f *feed) Current() {
 func (f *feed) lost(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	signal(f.unreached)
 	if !f.known || !f.view.Live {
 		f.view.Err = err
 		f.remember()
@@ -263,6 +295,14 @@ func (f *feed) lost(err error) {
 
 // publish makes a new view and hands it on.
 func (f *feed) publish() {
+	f.watchProofs()
+	f.view.Instances, f.view.Live, f.view.FromDisk, f.view.AsOf, f.view.Err = f.shown(), true, false, time.Now(), nil
+	signal(f.dirty)
+	f.tell()
+}
+
+// shown returns what a view of now shows.
+func (f *feed) shown() []Instance {
 	all := make([]Instance, 0, len(f.instances))
 	for key, e := range f.instances {
 		m := f.marks[key]
@@ -276,8 +316,7 @@ func (f *feed) publish() {
 		all = append(all, i)
 	}
 	sortInstances(all)
-	f.view.Instances, f.view.Live, f.view.AsOf, f.view.Err = all, true, time.Now(), nil
-	f.tell()
+	return all
 }
 
 func (f *feed) tell() {
@@ -290,8 +329,13 @@ func (f *feed) tell() {
 func (f *feed) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closed = true
 	if f.grace != nil {
 		f.grace.Stop()
 		f.grace = nil
+	}
+	if f.proofs != nil {
+		f.proofs.Stop()
+		f.proofs = nil
 	}
 }

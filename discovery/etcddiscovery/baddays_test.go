@@ -185,6 +185,58 @@ func TestConnectionIsLost(t *testing.T) {
 	until("and made again", true)
 }
 
+// A process that starts while the cluster is away knows those who were known
+// last, and follows the cluster when it is back.
+func TestStartsWhileTheClusterIsAway(t *testing.T) {
+	target := endpoint(t)
+	p := startProxy(t, target)
+	opts := &etcddiscovery.Options{
+		Prefix: prefix(t, target), Heartbeat: 300 * time.Millisecond,
+		Discovery: discovery.Options{LastKnown: t.TempDir(), Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: time.Second},
+	}
+	start := func() *discovery.Registry {
+		t.Helper()
+		r, err := etcddiscovery.Open(t.Context(), []string{p.url()}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if err := r.Shutdown(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		return r
+	}
+	// until waits for a view of one instance that is live, or from the disk.
+	until := func(r *discovery.Registry, live bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		_ = r.Watch(ctx, "restaurants", func(v discovery.View) {
+			if v.Live == live && v.FromDisk == !live && len(v.Instances) == 1 {
+				cancel()
+			}
+		})
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Fatalf("there was no view with the instance that is live: %v", live)
+		}
+	}
+	first := start()
+	if _, err := first.Register(t.Context(), discovery.Instance{
+		Service: "restaurants", Endpoints: []discovery.Endpoint{{Scheme: "http", Address: "10.0.0.7:80"}},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(first, true)
+	p.set(true)
+	second := start()
+	until(second, false)
+	p.set(false)
+	until(second, true)
+}
+
 // TestRoles uses a server of its own, with users.
 func TestRoles(t *testing.T) {
 	url := startServer(t)

@@ -66,8 +66,24 @@ type conn struct {
 
 // Open connects to a cluster and returns a registry. The connection is kept for
 // good. ctx bounds only the opening. nil is fine for opts.
+//
+// With Discovery.LastKnown a cluster that can't be reached is no error: the
+// registry begins with what was known last and connects when it can.
 func Open(ctx context.Context, endpoints []string, opts *Options) (*discovery.Registry, error) {
-	d, err := Dial(ctx, endpoints, opts)
+	beginning := opts != nil && opts.Discovery.LastKnown != ""
+	first := ctx
+	if beginning { // the client itself would wait as long as it is let
+		var cancel context.CancelFunc
+		first, cancel = context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+	}
+	d, err := Dial(first, endpoints, opts)
+	if err != nil && beginning && ctx.Err() == nil && away(err) {
+		own := *opts
+		own.fill()
+		info := (&conn{opts: own}).Info()
+		d, err = driver.Later(info, func(ctx context.Context) (driver.Driver, error) { return Dial(ctx, endpoints, &own) }), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +94,11 @@ func Open(ctx context.Context, endpoints []string, opts *Options) (*discovery.Re
 // the registry's Shutdown.
 func FromClient(client *clientv3.Client, opts *Options) *discovery.Registry {
 	return discovery.New(newConn(client, opts, false), discoveryOf(opts))
+}
+
+// away reports whether the cluster can't be reached.
+func away(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Unavailable
 }
 
 func discoveryOf(opts *Options) *discovery.Options {

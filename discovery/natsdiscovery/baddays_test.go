@@ -173,3 +173,105 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("and nobody else: %v", err)
 	}
 }
+
+// A process that starts while the server is away knows those who were known last,
+// and everybody else as soon as the server is back.
+func TestStartsWhileTheServerIsAway(t *testing.T) {
+	dir, port, last := t.TempDir(), freePort(t), t.TempDir()
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	s, err := serve(dir, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(s) }) // whichever is the last one
+	opts := &natsdiscovery.Options{
+		Heartbeat: 300 * time.Millisecond,
+		Discovery: discovery.Options{LastKnown: last, Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: time.Second},
+	}
+	start := func(ctx context.Context) *discovery.Registry {
+		t.Helper()
+		r, err := natsdiscovery.Open(ctx, url, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if err := r.Shutdown(end); err != nil {
+				t.Error(err)
+			}
+		})
+		return r
+	}
+	instance := discovery.Instance{Service: "restaurants", ID: "a", Endpoints: []discovery.Endpoint{{Scheme: "http", Address: "a.example:80"}}}
+	first := start(t.Context())
+	if _, err := first.Register(t.Context(), instance, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_ = first.Watch(ctx, "restaurants", func(v discovery.View) {
+			if len(v.Instances) == 1 {
+				cancel()
+			}
+		})
+	}()
+	<-watched
+	stop(s)
+
+	second := start(t.Context())
+	views := watcher(t, second)
+	registered := make(chan error, 1)
+	go func() {
+		other := instance
+		other.ID = "b"
+		_, err := second.Register(t.Context(), other, nil)
+		registered <- err
+	}()
+	begin := time.After(20 * time.Second)
+	for known := false; !known; {
+		select {
+		case v := <-views:
+			if v.Live || !v.FromDisk || len(v.Instances) != 1 || v.Staleness() <= 0 {
+				t.Fatalf("the server is away, and the view is %+v", v)
+			}
+			known = true
+		case <-begin:
+			t.Fatal("a process that starts while the server is away knows nobody")
+		}
+	}
+	if s, err = serve(dir, port); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-registered; err != nil {
+		t.Fatalf("a registration waits for the server: %v", err)
+	}
+	back := time.After(20 * time.Second)
+	for {
+		select {
+		case v := <-views:
+			if v.Live && !v.FromDisk && len(v.Instances) == 2 {
+				return
+			}
+		case <-back:
+			t.Fatal("the view doesn't catch up")
+		}
+	}
+}
+
+// Without a place for last known views an unreachable server is an error, and a
+// wrong option always is.
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	url := fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
+	if _, err := natsdiscovery.Open(t.Context(), url, nil); !errors.Is(err, nats.ErrNoServers) {
+		t.Errorf("%v", err)
+	}
+	s := startServer(t, t.TempDir(), 0)
+	if _, err := natsdiscovery.Open(t.Context(), s.ClientURL(), &natsdiscovery.Options{
+		Bucket: "a b", Discovery: discovery.Options{LastKnown: t.TempDir()},
+	}); err == nil {
+		t.Error("a bucket's name that can't be is accepted")
+	}
+}

@@ -83,12 +83,33 @@ type bucket struct {
 // and returns a registry. url may hold several addresses, separated by commas.
 // The connection is kept for good: it reconnects without end. ctx bounds only the
 // opening. nil is fine for opts.
+//
+// With Discovery.LastKnown a server that can't be reached is no error: the
+// registry begins with what was known last and connects when it can.
 func Open(ctx context.Context, url string, opts *Options) (*discovery.Registry, error) {
 	d, err := Dial(ctx, url, opts)
+	if err != nil && opts != nil && opts.Discovery.LastKnown != "" && away(err) {
+		own := *opts
+		info := (&conn{opts: own}).Info()
+		d, err = driver.Later(info, func(ctx context.Context) (driver.Driver, error) { return Dial(ctx, url, &own) }), nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	return discovery.New(d, discoveryOf(opts)), nil
+}
+
+// away reports whether the servers can't be reached, or have no JetStream yet.
+func away(err error) bool {
+	for _, reason := range []error{
+		nats.ErrNoServers, nats.ErrTimeout, context.DeadlineExceeded, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
+		jetstream.ErrJetStreamNotEnabled,
+	} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // FromConn returns a registry on a connection of the caller's, who closes it
