@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -74,83 +73,27 @@ func (c *conn) CreateGroup(ctx context.Context, topic, group string) error {
 	return err
 }
 
-// settling is how long a quorum queue may take to count what was given back to
-// it: the giving back goes through the queue's log.
-const settling = 50 * time.Millisecond
-
-// Backlog implements driver.Driver. What other processes hold isn't counted. It
-// looks until it has seen the same twice, so that what this process gave back
-// just before is there.
+// Backlog implements driver.Driver. What other processes hold isn't counted.
 func (c *conn) Backlog(ctx context.Context, topic, group string) (int, error) {
-	last := -1
-	for looks := 1; ; looks++ {
-		n, err := c.backlog(ctx, topic, group)
-		if err != nil || n == last || looks == 5 { // a busy queue never settles
-			return n, err
-		}
-		last = n
-		timer := time.NewTimer(settling)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return n, nil // the best that is known
-		}
-	}
+	return c.held.settled(ctx, c.names.queue(topic, group), func() (n, consumers int, err error) {
+		return c.backlog(ctx, topic, group)
+	})
 }
 
-func (c *conn) backlog(ctx context.Context, topic, group string) (int, error) {
-	n, queue := 0, c.names.queue(topic, group)
-	err := c.do(ctx, c.in, func(ch channel) error {
+func (c *conn) backlog(ctx context.Context, topic, group string) (n, consumers int, err error) {
+	queue := c.names.queue(topic, group)
+	err = c.do(ctx, c.in, func(ch channel) error {
 		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-		n = q.Messages
+		n, consumers = q.Messages, q.Consumers
 		return err
 	})
 	if code(err, amqp.NotFound) {
-		return 0, fmt.Errorf("group %s on %s: %w", group, topic, fs.ErrNotExist)
+		return 0, 0, fmt.Errorf("group %s on %s: %w", group, topic, fs.ErrNotExist)
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return n + c.held.count(queue), nil
-}
-
-// held counts what members of this process hold, by queue.
-type held struct {
-	mu sync.Mutex
-	by map[string]map[*member]struct{}
-}
-
-func (h *held) join(m *member) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.by == nil {
-		h.by = make(map[string]map[*member]struct{})
-	}
-	if h.by[m.queue] == nil {
-		h.by[m.queue] = make(map[*member]struct{})
-	}
-	h.by[m.queue][m] = struct{}{}
-}
-
-func (h *held) leave(m *member) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.by[m.queue], m)
-}
-
-func (h *held) count(queue string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n := 0
-	for m := range h.by[queue] {
-		m.mu.Lock()
-		if s := m.session; s != nil {
-			n += s.unsettled()
-		}
-		m.mu.Unlock()
-	}
-	return n
+	return n + c.held.count(queue), consumers, nil
 }
 
 // Group implements driver.Driver.
@@ -315,11 +258,13 @@ func (m *member) Detach(ctx context.Context) error {
 	s := m.session
 	m.mu.Unlock()
 	var err error
+	back := 0
 	if s != nil {
 		err = s.flush(ctx)
+		back = s.unsettled()
 	}
 	m.end()
 	err = errors.Join(err, await(ctx, m.wg.Wait))
-	m.c.held.leave(m)
+	m.c.held.leave(m, back)
 	return err
 }

@@ -138,7 +138,7 @@ func (l *link) channel(ctx context.Context) (channel, connection, error) {
 		if err == nil {
 			return ch, conn, nil
 		}
-		if !errors.Is(err, amqp.ErrClosed) {
+		if !errors.Is(err, amqp.ErrClosed) && !socket(err) {
 			return nil, nil, err
 		}
 		if !pause(ctx, attempt) { // the link hasn't noticed yet
@@ -184,10 +184,18 @@ func hangUp(ctx context.Context, conn connection) error {
 
 // temporary marks what may pass: everything but a driver that was closed.
 func temporary(err error) error {
-	if err == nil || errors.Is(err, net.ErrClosed) {
+	if err == nil || errors.Is(err, net.ErrClosed) && !socket(err) {
 		return err
 	}
 	return driver.Temporary(err)
+}
+
+// socket reports whether a connection's socket failed, after which the link makes
+// another. One that this side closed, because the broker said nothing any more, fails
+// with the same sentinel that says that a driver was closed.
+func socket(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
 }
 
 var errLost = errors.New("connection lost")

@@ -128,10 +128,7 @@ func (p *publisher) outlet(j *job) *outlet {
 		err = ch.Confirm(false)
 	}
 	if err != nil {
-		if !errors.Is(err, net.ErrClosed) {
-			err = driver.Temporary(err)
-		}
-		j.fail(0, err)
+		j.fail(0, temporary(err))
 		return nil
 	}
 	o := &outlet{ch: ch, conn: conn}

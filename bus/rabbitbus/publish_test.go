@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -37,6 +38,34 @@ func (c *fakeChannel) Publish(_, key string, _, _ bool, _ amqp.Publishing) error
 		return cmp.Or(c.err, errors.New("broken pipe"))
 	}
 	return nil
+}
+
+// unconfirmed is a channel on a socket that was closed under it.
+type unconfirmed struct{ channel }
+
+func (unconfirmed) Confirm(bool) error {
+	return &net.OpError{Op: "write", Net: "tcp", Err: net.ErrClosed}
+}
+
+type onClosedSocket struct{ connection }
+
+func (onClosedSocket) Channel() (channel, error) { return unconfirmed{}, nil }
+
+// TestAClosedSocketIsNoClosedBus is about a connection that was left because it
+// confirmed nothing, at the moment at which the next event wants a channel on it.
+func TestAClosedSocketIsNoClosedBus(t *testing.T) {
+	var got answers
+	l := &link{conn: onClosedSocket{}, changed: make(chan struct{}), ctx: t.Context()}
+	p := &publisher{c: &conn{out: l}, ctx: t.Context()}
+	if o := p.outlet(&job{ctx: t.Context(), msgs: make([]driver.Message, 1), done: got.done}); o != nil {
+		t.Error("there is a channel on a socket that is closed")
+	}
+	if want := (answers{"0 false true"}); !slices.Equal(got, want) {
+		t.Errorf("index, safe, temporary: got %q, want %q", got, want)
+	}
+	if err := temporary(net.ErrClosed); driver.IsTemporary(err) {
+		t.Error("a driver that was closed stays so")
+	}
 }
 
 // answers notes what became of each message.

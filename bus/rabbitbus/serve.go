@@ -210,10 +210,13 @@ func (s *server) handle(ch channel, d *amqp.Delivery) {
 	delete(s.running, d.CorrelationId)
 	s.mu.Unlock()
 	var msg amqp.Publishing
-	if err != nil {
-		msg.Headers = amqp.Table{headerError: err.Error()}
-	} else {
+	switch {
+	case err == nil:
 		msg = publishing(&m)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		d.ReplyTo = "" // the caller's own clock says it better
+	default:
+		msg.Headers = amqp.Table{headerError: err.Error()}
 	}
 	s.answer(ch, d, msg)
 }
