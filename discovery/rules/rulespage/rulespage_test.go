@@ -102,6 +102,22 @@ func TestPageSaysWhatIsWrong(t *testing.T) {
 
 // In a browser the page has its style, breaks no policy, and shows the
 // verdict.
+// profile is a folder for a browser, some of whose processes may still write to it
+// for a moment after it has ended; t.TempDir's removal would then fail the test.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "swale-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(time.Minute); os.RemoveAll(dir) != nil && time.Now().Before(end); {
+			<-time.After(50 * time.Millisecond)
+		}
+	})
+	return dir
+}
+
 func TestPageInChromium(t *testing.T) {
 	chromium := os.Getenv("SWALE_TEST_CHROMIUM")
 	if chromium == "" {
@@ -118,7 +134,7 @@ func TestPageInChromium(t *testing.T) {
 	mux.Handle("/rules/", rulespage.New(func() *rules.Engine { return e }, nil))
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	shot := filepath.Join(t.TempDir(), "page.png")
 	if folder := os.Getenv("SWALE_TEST_SCREENSHOTS"); folder != "" {
@@ -128,7 +144,7 @@ func TestPageInChromium(t *testing.T) {
 		t.Helper()
 		args := append([]string{
 			"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-			"--enable-logging=stderr", "--window-size=1200,1400", "--user-data-dir=" + filepath.Join(t.TempDir(), "profile"),
+			"--enable-logging=stderr", "--window-size=1200,1400", "--user-data-dir=" + profile(t),
 		}, extra...)
 		target := server.URL + query(map[string]string{"path": "/v1/point/7", "headers": "X-Region: LON", "proxy": "1"})
 		cmd := exec.CommandContext(ctx, chromium, append(args, target)...)
