@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -14,7 +15,13 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 	f, out := t.newFill(a.req.Context(), a, e)
 	defer f.release()
 	if f.validates {
-		out.Header = a.req.Header // the reader's own conditions count here
+		// The reader's own conditions count here.
+		for _, name := range conditionalFields {
+			delete(out.Header, name)
+			if lines, ok := a.req.Header[name]; ok {
+				out.Header[name] = slices.Clone(lines)
+			}
+		}
 		f.validates = false
 	}
 	t.store.shard(a.hash).counts.bypassed.Add(1)
@@ -45,28 +52,39 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 
 // headFreshens updates what is stored for GET by the answer to a HEAD
 // (RFC 9111 section 4.3.5), or drops it if the answer is about another
-// version.
+// version. An answer that doesn't say which version it is about does neither:
+// two versions may be of the same length.
 func (f *fill) headFreshens(resp *http.Response) {
-	if resp.StatusCode != f.cand.shape.status {
-		if resp.StatusCode < 500 && f.cand.stamp < f.stamp {
-			f.t.store.remove(f.cand)
+	old := f.cand
+	confirmed, differs := false, resp.StatusCode != old.shape.status
+	for _, name := range [...]string{"Etag", "Last-Modified"} {
+		if lines := resp.Header[name]; len(lines) > 0 {
+			confirmed, differs = true, differs || lines[0] != old.field(name)
+		}
+	}
+	if n, ok := delta(resp.Header.Get("Content-Length")); ok {
+		differs = differs || n != int64(len(old.body()))
+	}
+	if f.t.ledger.sabotage.heads {
+		confirmed, differs = true, false
+	}
+	switch {
+	case serverError(resp.StatusCode):
+		return
+	case differs:
+		if old.stamp < f.stamp {
+			f.t.store.remove(old)
 		}
 		return
-	}
-	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
-		if lines := resp.Header[name]; len(lines) > 0 && lines[0] != f.cand.field(name) {
-			if f.cand.stamp < f.stamp {
-				f.t.store.remove(f.cand)
-			}
-			return
-		}
+	case !confirmed:
+		return
 	}
 	e, keep := f.freshen(resp)
 	if keep {
 		f.commit(e)
 		return
 	}
-	f.t.store.remove(f.cand)
+	f.t.store.remove(old)
 	f.t.store.drop(e)
 }
 

@@ -113,7 +113,7 @@ func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
 	h := a.req.Header
 	var s span
 	kind := rangeIgnore
-	if a.byteRange != "" && e.shape.status == http.StatusOK && ifRange(h, e.etag(), e.field("Last-Modified")) {
+	if a.byteRange != "" && e.shape.status == http.StatusOK && (ifRange(h, e.etag(), e.field("Last-Modified")) || t.ledger.sabotage.ranges) {
 		if s, kind = parseRange(a.byteRange, int64(len(e.body()))); kind == rangeMany {
 			return nil
 		}

@@ -20,6 +20,9 @@ type sabotage struct {
 	writes     bool // G6: an own write invalidates nothing
 	failures   bool // G6: one that failed doesn't
 	references bool // G6: Location and Content-Location don't count
+	heads      bool // G8: a HEAD freshens what is stored, whatever it says
+	ranges     bool // G8: If-Range doesn't matter
+	lives      bool // G3: what another life of the process stored is vouched for
 	replicas   bool // G6: what a replica shows after an own write is reused
 	erases     bool // G4: an own write erases which version was noticed
 }

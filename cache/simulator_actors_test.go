@@ -14,9 +14,12 @@ import (
 type reader struct {
 	id      int
 	want    wanted
-	noCache bool // insists on the owner
-	partial bool // doesn't read to the end
-	typed   bool // tries a decoded value first
+	noCache bool   // insists on the owner
+	partial bool   // doesn't read to the end
+	typed   bool   // tries a decoded value first
+	head    bool   // HEAD
+	span    string // Range
+	ifRange string // If-Range
 	cancel  context.CancelFunc
 
 	start     int
@@ -68,6 +71,20 @@ func (w *world) startReader() {
 			r.want = x.want
 		}
 	}
+	switch {
+	case w.chance(0.07):
+		r.head, r.typed, r.partial = true, false, false
+	case w.chance(0.07):
+		r.typed, r.partial = false, false
+		r.span = pick(w, "bytes=0-9", "bytes=5-", "bytes=-7")
+		// Who asks for the rest of what he has.
+		for _, x := range slices.Backward(w.exchanges) {
+			if x.want == r.want && x.tag != "" && w.chance(0.5) {
+				r.ifRange = x.tag
+				break
+			}
+		}
+	}
 	w.readers = append(w.readers, r)
 	w.reading = append(w.reading, r)
 	w.tally.count(countReads)
@@ -77,13 +94,26 @@ func (w *world) startReader() {
 	if r.noCache {
 		what = ", no-cache"
 	}
-	w.say(r.name(), r.want.path, "GET %s%s", r.want, what)
+	if r.span != "" {
+		what += ", " + r.span
+	}
+	if r.ifRange != "" {
+		what += " if it is " + r.ifRange
+	}
+	w.say(r.name(), r.want.path, "%s %s%s", r.method(), r.want, what)
 	go func() {
 		r.run(ctx, w.cache)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.ended = append(w.ended, r)
 	}()
+}
+
+func (r *reader) method() string {
+	if r.head {
+		return http.MethodHead
+	}
+	return http.MethodGet
 }
 
 func (r *reader) name() string { return "reader " + strconv.Itoa(r.id) }
@@ -94,10 +124,16 @@ func (r *reader) run(ctx context.Context, t *Transport) {
 	if r.noCache {
 		header.Set("Cache-Control", "no-cache")
 	}
+	if r.span != "" {
+		header.Set("Range", r.span)
+	}
+	if r.ifRange != "" {
+		header.Set("If-Range", r.ifRange)
+	}
 	if r.typed {
 		r.value, _ = t.LoadTyped(ctx, r.want.uri(), header, decodedKey{})
 	}
-	req := (&http.Request{Method: http.MethodGet, URL: mustURL(r.want.uri()), Header: header}).WithContext(ctx)
+	req := (&http.Request{Method: r.method(), URL: mustURL(r.want.uri()), Header: header}).WithContext(ctx)
 	resp, err := t.RoundTrip(req)
 	if err != nil {
 		r.err = err
@@ -148,6 +184,7 @@ func (w *world) cancelReader() {
 
 // write is an unsafe request through the cache.
 type write struct {
+	life    int
 	id      int
 	method  string
 	want    wanted
@@ -169,7 +206,7 @@ type write struct {
 type writeKey struct{}
 
 func (w *world) startWrite() {
-	o := &write{id: len(w.writes) + 1, method: pick(w, http.MethodPut, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodPost, "REFINE")}
+	o := &write{life: w.life, id: len(w.writes) + 1, method: pick(w, http.MethodPut, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodPost, "REFINE")}
 	o.want.path = w.resources[w.rng.IntN(3)].path
 	if w.chance(0.15) {
 		o.want.user = "ada"

@@ -33,7 +33,7 @@ func (w *world) keepBetween(x *exchange) {
 // response is fresh, and the request doesn't ask for the owner.
 func (w *world) fromBetween(x *exchange) bool {
 	k, ok := w.kept[x.variant()]
-	if !w.plan.between || !ok || x.noCache || x.want.user != "" {
+	if !w.plan.between || !ok || x.span != "" || x.noCache || x.want.user != "" {
 		return false
 	}
 	age := int(time.Since(k.at) / time.Second)

@@ -50,6 +50,9 @@ var saboteurs = []saboteur{
 	{guarantee: "G6", name: "a write that failed doesn't invalidate", switches: sabotage{failures: true}},
 	{guarantee: "G6", name: "Location doesn't count", switches: sabotage{references: true}},
 	{guarantee: "G6", name: "what a replica shows after an own write is reused", switches: sabotage{replicas: true}},
+	{guarantee: "G3", name: "what another life of the process stored is vouched for", switches: sabotage{lives: true}},
+	{guarantee: "G8", name: "a HEAD freshens what is stored, whatever it says", switches: sabotage{heads: true}},
+	{guarantee: "G8", name: "If-Range doesn't matter", switches: sabotage{ranges: true}},
 	{guarantee: "G7", name: "bytes aren't bounded", once: func(t *Transport) { t.store.queue.max = 1 << 40 }},
 	{guarantee: "G7", name: "generations aren't bounded", once: func(t *Transport) { t.ledger.perShard = 1 << 20 }},
 	{guarantee: "G7", name: "vouching has no backstop", once: func(t *Transport) { t.vouchLimit = 1000 * time.Hour }},
@@ -87,10 +90,13 @@ func (s *saboteur) simulate(t *testing.T, seed uint64) (w *world) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t.Context(), seed)
-		w.cache.ledger.sabotage = s.switches
-		if s.once != nil {
-			s.once(w.cache)
+		w.prepare = func(t *Transport) {
+			t.ledger.sabotage = s.switches
+			if s.once != nil {
+				s.once(t)
+			}
 		}
+		w.prepare(w.cache)
 		w.sabotage = s.always
 		w.run()
 	})

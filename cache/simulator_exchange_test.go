@@ -23,8 +23,11 @@ type exchange struct {
 	want   wanted
 	res    *resource
 
+	life    int
 	noCache bool
 	tags    string // If-None-Match
+	span    string // Range
+	ifRange string
 	ctx     context.Context
 
 	sent   int // step
@@ -80,6 +83,7 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 		method: req.Method, ctx: req.Context(), sentAt: time.Now(), answer: make(chan *http.Response, 1),
 		noCache: strings.Contains(strings.Join(req.Header["Cache-Control"], ","), "no-cache"),
 		tags:    strings.Join(req.Header["If-None-Match"], ","),
+		span:    req.Header.Get("Range"), ifRange: req.Header.Get("If-Range"),
 		want: wanted{
 			path: req.URL.Path, lang: req.Header.Get("Accept-Language"),
 			user: strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "),
@@ -123,7 +127,7 @@ func (w *world) register() {
 			cmp.Compare(a.tags, b.tags), a.sentAt.Compare(b.sentAt))
 	})
 	for _, x := range arrived {
-		x.id, x.sent = len(w.exchanges)+1, w.step
+		x.id, x.sent, x.life = len(w.exchanges)+1, w.step, w.life
 		x.res = w.resource(x.want.path)
 		x.live, x.liveFrom = x.res.live(x.sentAt)
 		x.resets = x.res.resets()
@@ -137,12 +141,18 @@ func (w *world) register() {
 			extra += ", no-cache"
 		}
 		w.say("cache", x.want.path, "asks #%d %s %s%s", x.id, x.method, x.want, extra)
-		if x.method == http.MethodGet {
+		if x.span != "" {
+			extra += ", " + x.span
+		}
+		if x.plain() {
 			w.tally.count(countQuestions)
 			w.judgeQuestion(x)
 		}
 	}
 }
+
+// plain reports whether it asks for the whole of a representation.
+func (x *exchange) plain() bool { return x.method == http.MethodGet && x.span == "" }
 
 // variant is what tells answers apart: the language only where it varies.
 func (x *exchange) variant() wanted { return x.res.variant(x.want) }
@@ -224,7 +234,12 @@ func (w *world) read(x *exchange) {
 	x.tag = x.res.tag(x.want, x.status, x.sees)
 	x.content = x.res.body(x.want, x.sees, w.plan.padding)
 	x.maxAge, x.swr, x.sie = x.res.maxAge, x.res.swr, x.res.sie
-	w.keepBetween(x)
+	if x.plain() {
+		w.keepBetween(x)
+	}
+	if x.span != "" && x.status == http.StatusOK && (x.ifRange == "" || x.ifRange == x.tag) {
+		x.status = http.StatusPartialContent
+	}
 	if x.tags != "" && x.tags == x.tag {
 		x.status = http.StatusNotModified
 		w.tally.count(countConfirmed)
@@ -284,7 +299,16 @@ func (w *world) head(x *exchange) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h,
 	}
 	x.headed, x.headedAt = w.step, time.Now()
-	if x.status == http.StatusNotModified {
+	if x.status == http.StatusPartialContent {
+		from, to := x.part(x.span)
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(content)))
+		content = content[from:to]
+	}
+	if x.method == http.MethodHead {
+		h.Set("Content-Length", strconv.Itoa(len(content)))
+		resp.ContentLength = int64(len(content))
+	}
+	if x.status == http.StatusNotModified || x.method == http.MethodHead {
 		resp.Body = http.NoBody
 		w.land(x)
 		x.answer <- resp
@@ -300,6 +324,17 @@ func (w *world) head(x *exchange) {
 	}
 	x.stage = stageHeaded
 	x.answer <- resp
+}
+
+// part is what a Range field means for the answer.
+func (x *exchange) part(span string) (from, to int) {
+	switch span {
+	case "bytes=0-9":
+		return 0, min(10, len(x.content))
+	case "bytes=5-":
+		return 5, len(x.content)
+	}
+	return len(x.content) - 7, len(x.content)
 }
 
 // finish hands the body over, or cuts it short.

@@ -14,6 +14,7 @@ import (
 // invalidation is one reason why what was asked before it mustn't be reused.
 type invalidation struct {
 	kind          invalidationKind
+	life          int // of the process that was told
 	step          int
 	at            time.Time
 	path, query   string // what it names, or
@@ -61,7 +62,7 @@ func (i *invalidation) expects() bool { return i.tag != "" || i.gone }
 
 // invalidated takes in that a cache was told.
 func (w *world) invalidated(i invalidation) {
-	i.at = time.Now()
+	i.at, i.life = time.Now(), w.life
 	for _, t := range w.topics {
 		if t.name == i.topic {
 			i.resets = t.truth.resets
@@ -81,7 +82,7 @@ func (w *world) invalidated(i invalidation) {
 func (w *world) newest(r *resource, before int) *invalidation {
 	for n := len(w.invalidations) - 1; n >= 0; n-- {
 		i := &w.invalidations[n]
-		if i.step < before && !i.heeded && (i.path == r.path || i.prefix != "" && i.covers(r)) {
+		if i.life == w.life && i.step < before && !i.heeded && (i.path == r.path || i.prefix != "" && i.covers(r)) {
 			return i
 		}
 	}
@@ -117,7 +118,7 @@ func (w *world) past(i *invalidation, x *exchange) bool {
 // that it made, after a step.
 func (w *world) made(x *exchange, after int) bool {
 	return slices.ContainsFunc(w.writes, func(o *write) bool {
-		if o.over <= after || o.over >= x.sent || o.target != x.res {
+		if o.life != w.life || o.over <= after || o.over >= x.sent || o.target != x.res {
 			return false
 		}
 		if o.method == http.MethodDelete {
@@ -132,14 +133,16 @@ func (w *world) made(x *exchange, after int) bool {
 func (w *world) unwritten(x *exchange) *write {
 	for _, o := range w.writes {
 		content, shown := x.sees[x.res.path]
-		if o.over == 0 || o.over >= x.sent || o.target != x.res || !shown || x.res.trueFrom(content, o.change) {
+		if o.life != w.life || o.over == 0 || o.over >= x.sent || o.target != x.res || !shown || x.res.trueFrom(content, o.change) {
 			continue
 		}
-		if x.liveThen {
-			if !x.heard.After(o.overAt) {
-				return o
-			}
+		if x.heard.After(o.overAt) && x.liveThen || slices.ContainsFunc(w.invalidations, func(i invalidation) bool {
+			return i.kind == byNotice && i.path == o.target.path && i.change >= o.change && i.step < x.sent
+		}) {
 			continue // its notice has come: then notices count
+		}
+		if x.liveThen {
+			return o
 		}
 		// Without notices HTTP's freshness counts, unless it is known better.
 		if (o.tag != "" || o.method == http.MethodDelete) && x.want.query == "" && x.sentAt.Sub(o.overAt) < lagTime &&
@@ -164,11 +167,11 @@ func (w *world) judgeQuestion(x *exchange) {
 	if !x.noCache {
 		for n := len(w.invalidations) - 1; n >= 0; n-- {
 			i := &w.invalidations[n]
-			if i.kind != byNotice || i.path != x.want.path || i.step > x.sent {
+			if i.kind != byNotice || i.path != x.want.path || i.step > x.sent || i.life != w.life {
 				continue
 			}
 			if !slices.ContainsFunc(w.exchanges, func(o *exchange) bool {
-				return o.variant() == x.variant() && o.noCache && o.sent > i.step && o.headed > 0 && o.sent < x.sent
+				return o.plain() && o.variant() == x.variant() && o.noCache && o.sent > i.step && o.headed > 0 && o.sent < x.sent
 			}) {
 				w.breaks("G4", about, "#%d is the first question for %s after the notice %q of step %d, "+
 					"but it lets intermediaries answer: it doesn't say no-cache", x.id, x.want, i.label, i.step)
@@ -192,7 +195,7 @@ func (w *world) judgeQuestion(x *exchange) {
 		return
 	}
 	for _, o := range w.flying {
-		if o == x || o.want != x.want || o.method != x.method || o.ctx.Err() != nil || o.failed {
+		if o == x || o.want != x.want || !o.plain() || o.ctx.Err() != nil || o.failed {
 			continue
 		}
 		if w.insisted(x) || w.insisted(o) || o.status == http.StatusServiceUnavailable {
@@ -217,7 +220,7 @@ func (w *world) judgeQuestion(x *exchange) {
 // nobody may have waited for them (G5).
 func (w *world) judgeGivenUp() {
 	for _, x := range w.flying {
-		if x.noticed || x.ctx.Err() == nil || x.method != http.MethodGet || time.Since(x.sentAt) >= refreshTime {
+		if x.noticed || x.ctx.Err() == nil || !x.plain() || time.Since(x.sentAt) >= refreshTime {
 			continue
 		}
 		x.noticed = true
@@ -226,7 +229,7 @@ func (w *world) judgeGivenUp() {
 		}
 		for _, r := range w.reading {
 			k := x.res.variant(r.want)
-			if k != x.variant() || r.start <= x.sent || r.start >= w.step || r.cancelled || r.noCache {
+			if r.head || r.span != "" || k != x.variant() || r.start <= x.sent || r.start >= w.step || r.cancelled || r.noCache {
 				continue
 			}
 			joined := !slices.ContainsFunc(w.flying, func(o *exchange) bool {
@@ -317,7 +320,17 @@ func (w *world) judgeContent(r *reader, x *exchange, about []string) bool {
 		}
 		return false
 	}
-	if r.body == "" {
+	switch {
+	case r.head:
+		w.tally.count(countHeads)
+		if r.body != "" || r.resp.ContentLength != int64(len(x.content)) {
+			w.breaks("G8", about, "%s got Content-Length %d and %d bytes by HEAD, but #%d has %d",
+				r.name(), r.resp.ContentLength, len(r.body), x.id, len(x.content))
+		}
+		return true
+	case r.resp.StatusCode == http.StatusPartialContent:
+		return w.judgePart(r, x, about)
+	case r.body == "":
 		return true
 	}
 	what, s, ok := readBody(r.body)
@@ -328,6 +341,29 @@ func (w *world) judgeContent(r *reader, x *exchange, about []string) bool {
 	}
 	if s.String() != x.sees.String() {
 		w.breaks("G8", about, "%s got the body of %s under the header of #%d, which shows %s", r.name(), s, x.id, x.sees)
+		return false
+	}
+	return true
+}
+
+// judgePart checks that a part is of what its header says, and of the version
+// that it was wanted of.
+func (w *world) judgePart(r *reader, x *exchange, about []string) bool {
+	w.tally.count(countParts)
+	if x.span == "" {
+		w.tally.count(countCutOut)
+	}
+	if r.span == "" {
+		w.breaks("G8", about, "%s wants the whole and got %q", r.name(), r.resp.Header.Get("Content-Range"))
+		return false
+	}
+	if r.ifRange != "" && r.ifRange != x.tag {
+		w.breaks("G8", about, "%s wants a part if it is of %s and got one of %s, by #%d", r.name(), r.ifRange, x.tag, x.id)
+		return false
+	}
+	from, to := x.part(r.span)
+	if got, want := r.resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(x.content)); got != want || r.body != x.content[from:to] {
+		w.breaks("G8", about, "%s wants %s and got %q, %q, where #%d has %q, %q", r.name(), r.span, got, r.body, x.id, want, x.content[from:to])
 		return false
 	}
 	return true
@@ -351,7 +387,7 @@ func (w *world) judgeAnswer(r *reader, x *exchange, about []string) {
 func (w *world) outdated(r *reader, x *exchange) (*invalidation, *resource) {
 	for n := range w.invalidations {
 		i := &w.invalidations[n]
-		if i.kind != byNotice || i.step >= r.start {
+		if i.kind != byNotice || i.life != w.life || i.step >= r.start {
 			continue
 		}
 		for _, part := range x.res.parts {
@@ -376,7 +412,7 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 	spared := false
 	for n := range w.invalidations {
 		i := &w.invalidations[n]
-		if i.step <= x.sent || i.step >= r.start || !i.covers(x.res) {
+		if i.life != w.life || i.step <= x.sent || i.step >= r.start || !i.covers(x.res) {
 			continue
 		}
 		if i.kind != byWrite && i.path == x.want.path && last.names(x) {
@@ -399,6 +435,12 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 		return
 	}
 	w.tally.count(countHits)
+	if x.life != w.life {
+		w.tally.count(countRevived)
+	}
+	if x.method == http.MethodHead {
+		w.tally.count(countFreshened)
+	}
 	if x.status == http.StatusNotFound {
 		w.tally.count(countNegative)
 	}

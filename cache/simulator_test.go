@@ -6,7 +6,9 @@ package cache
 // the world that DESIGN.md section 4 is about: an owner with replicas that
 // lag, an intermediary that answers from its own store, a relay, a bus that
 // loses, repeats and delays, a listener that does what PROTOCOL.md says, and
-// readers and writers of this process. A seed decides what happens in which
+// readers and writers of this process, who ask for the whole, for parts, or by
+// HEAD. The process dies and begins anew, with a second level that survives or
+// is damaged. A seed decides what happens in which
 // order. After each step every answer is compared with what the model allows
 // by G1 to G7; the model shares no code with the cache.
 //
@@ -178,6 +180,12 @@ const (
 	countCancelled // readers
 	countEvictions
 	countForgotten // generations were made to be forgotten
+	countHeads     // HEAD, answered
+	countParts     // ranges, answered with a part
+	countCutOut    // of those, from what is stored
+	countFreshened // hits on what a HEAD has freshened
+	countRestarts  // of the process
+	countRevived   // hits on what another life stored
 	numCounts
 )
 
@@ -191,6 +199,7 @@ var counted = [numCounts]struct {
 	{"spared", 0.08}, {"joined", 5}, {"questions", 15}, {"confirmed", 1}, {"lagged", 0.7}, {"between", 0.15},
 	{"notices", 4}, {"across", 5}, {"resets", 0.25}, {"leases", 0.7}, {"writes", 2}, {"unknown", 0.25},
 	{"cancelled", 1}, {"evictions", 1}, {"forgotten", 0.5},
+	{"heads", 1}, {"parts", 1}, {"cut out", 0.1}, {"freshened", 0.02}, {"restarts", 0.3}, {"revived", 0.05},
 }
 
 // missing lists what happened too rarely in n seeds.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 )
@@ -15,11 +16,14 @@ import (
 // every other goroutine of the bubble has come to rest, so that the same seed
 // does the same again. What other goroutines touch is guarded by mu.
 type world struct {
-	seed  uint64
-	rng   *rand.Rand
-	plan  plan
-	ctx   context.Context
-	cache *Transport
+	seed    uint64
+	rng     *rand.Rand
+	plan    plan
+	ctx     context.Context
+	cache   *Transport
+	life    int                // of the process
+	prepare func(t *Transport) // called with each cache, or nil
+	store   *simStore
 
 	step     int
 	timeline timeline
@@ -120,16 +124,9 @@ func newWorld(ctx context.Context, seed uint64) *world {
 	w.topics = []*topic{{name: "things", epoch: 1}, {name: "orders", epoch: 1}}
 	w.leases = make([]bool, len(w.topics))
 	w.settleOwner()
-	options := &Options{
-		MaxBytes: w.plan.maxBytes, MaxEntryBytes: 64 << 10, MaxRecords: w.plan.maxRecords, VouchLimit: w.plan.vouchLimit,
-	}
-	if w.plan.second = w.chance(0.25); w.plan.second {
-		options.Backing = new(simStore)
-	}
-	w.cache = New(w, options)
-	if w.plan.vouchLimit == 0 {
-		w.plan.vouchLimit = time.Hour
-	}
+	w.plan.second = w.chance(0.3)
+	w.store = new(simStore)
+	w.begin()
 	if w.chance(0.85) {
 		for _, t := range w.topics {
 			w.relay(t)
@@ -155,8 +152,65 @@ func (w *world) run() {
 	w.tally.counts[countEvictions].Add(int64(w.cache.Stats().Evictions))
 }
 
+// begin begins a life of the process.
+func (w *world) begin() {
+	w.life++
+	options := &Options{
+		MaxBytes: w.plan.maxBytes, MaxEntryBytes: 64 << 10, MaxRecords: w.plan.maxRecords, VouchLimit: w.plan.vouchLimit,
+	}
+	if w.plan.second {
+		options.Backing = &simHandle{store: w.store}
+	}
+	w.cache = New(w, options)
+	if w.plan.vouchLimit == 0 {
+		w.plan.vouchLimit = time.Hour
+	}
+	if w.prepare != nil {
+		w.prepare(w.cache)
+	}
+}
+
+// restart ends the process, whatever it is about to do, and begins another one.
+// What is in the second level stays, maybe not intact.
+func (w *world) restart() {
+	w.say("process", "", "dies and begins anew")
+	w.tally.count(countRestarts)
+	w.cache.backing.store.(*simHandle).dead.Store(true)
+	for _, r := range w.reading {
+		r.cancelled = true
+		r.cancel()
+	}
+	for _, o := range w.writes {
+		o.cancel()
+	}
+	synctest.Wait()
+	w.register()
+	w.collect()
+	_ = w.cache.Close()
+	for _, x := range slices.Clone(w.flying) {
+		w.abandon(x)
+		if x.ctx.Err() == nil {
+			x.answer <- nil
+		}
+	}
+	synctest.Wait()
+	w.tally.counts[countEvictions].Add(int64(w.cache.Stats().Evictions))
+	if w.chance(0.3) {
+		w.store.spoil(w)
+	}
+	for _, t := range w.topics {
+		t.queue, t.listener = nil, listener{}
+		t.truth = voucher{resets: t.truth.resets + 1}
+	}
+	w.begin()
+}
+
 // act does one thing.
 func (w *world) act() {
+	if w.plan.second && w.chance(0.015) {
+		w.restart()
+		return
+	}
 	switch n := w.rng.IntN(100); {
 	case n < 36:
 		w.startReader()
@@ -286,5 +340,55 @@ func (s *simStore) Get(key string) ([]byte, bool) {
 func (s *simStore) Set(key string, value []byte) { s.m.Store(key, value) }
 
 func (s *simStore) Delete(key string) { s.m.Delete(key) }
+
+// spoil damages what is stored, each value in another way.
+func (s *simStore) spoil(w *world) {
+	var keys []string
+	s.m.Range(func(key, _ any) bool {
+		keys = append(keys, key.(string))
+		return true
+	})
+	slices.Sort(keys) // digests of names: the same each time
+	for i, key := range keys {
+		value, _ := s.Get(key)
+		switch w.rng.IntN(4) {
+		case 0:
+			s.Set(key, value[:w.rng.IntN(len(value)+1)])
+		case 1:
+			damaged := slices.Clone(value)
+			damaged[w.rng.IntN(len(damaged))] ^= 1 << w.rng.IntN(8)
+			s.Set(key, damaged)
+		case 2:
+			other, _ := s.Get(keys[(i+1)%len(keys)])
+			s.Set(key, other)
+		}
+	}
+}
+
+// simHandle is how one life of the process reaches the second level. A process
+// that is dead reaches nothing.
+type simHandle struct {
+	store *simStore
+	dead  atomic.Bool
+}
+
+func (h *simHandle) Get(key string) ([]byte, bool) {
+	if h.dead.Load() {
+		return nil, false
+	}
+	return h.store.Get(key)
+}
+
+func (h *simHandle) Set(key string, value []byte) {
+	if !h.dead.Load() {
+		h.store.Set(key, value)
+	}
+}
+
+func (h *simHandle) Delete(key string) {
+	if !h.dead.Load() {
+		h.store.Delete(key)
+	}
+}
 
 var _ http.RoundTripper = (*world)(nil)
