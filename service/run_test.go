@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goswale/swale/discovery"
+	"github.com/goswale/swale/discovery/driver"
 	"github.com/goswale/swale/discovery/memdiscovery"
 	"github.com/goswale/swale/service"
 )
@@ -131,6 +132,8 @@ func TestStartFails(t *testing.T) {
 			return err
 		}
 	}
+	denies := memdiscovery.New(&memdiscovery.Options{Authorise: func(memdiscovery.Op, driver.Record) error { return errors.New("orders may not") }})
+	defer func() { _ = denies.Shutdown(context.Background()) }()
 	port := environment()
 	port.Listen = taken.Addr().String()
 	for _, c := range []struct {
@@ -149,6 +152,9 @@ func TestStartFails(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}, []string{"not ready within 1s"}},
+		{"registry", service.Options{Handler: answer(""), Setup: func(_ context.Context, s *service.Service) error {
+			return s.Register(denies, nil)
+		}}, []string{"start: register", "orders may not"}},
 		{"panic", service.Options{Setup: func(context.Context, *service.Service) error { panic("nil map") }}, []string{"panic: nil map"}},
 		{"name", service.Options{Name: "My Service", Handler: answer("")}, []string{`"My Service"`, "DNS label"}},
 		{"nothing", service.Options{}, []string{"nothing would be served"}},
