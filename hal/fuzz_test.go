@@ -138,22 +138,33 @@ func TestHostileDocumentsTakeLinearTime(t *testing.T) {
 		"nested":      `{"_links":{"tag":{"href":"/x"}},"x":` + strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000) + `}`,
 		"links":       `{"_links":{"tag":[` + strings.Repeat(`{"href":"/x"},`, n/10) + `{"href":"/x"}],"self":[]}}`,
 	} {
-		start := time.Now()
-		var v restaurant
-		_ = hal.Unmarshal([]byte(doc), &v)
-		var dynamic struct {
-			Links hal.Links `json:"_links"`
-		}
-		_ = hal.Unmarshal([]byte(doc), &dynamic)
-		dynamic.Links.Len()
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%s: %v for %d bytes", name, took, len(doc))
-		}
+		quick(t, name, func() {
+			var v restaurant
+			_ = hal.Unmarshal([]byte(doc), &v)
+			var dynamic struct {
+				Links hal.Links `json:"_links"`
+			}
+			_ = hal.Unmarshal([]byte(doc), &dynamic)
+			dynamic.Links.Len()
+		})
 	}
 	header := strings.Repeat(`<a>;x="\\`, n/10)
-	start := time.Now()
-	hal.ParseLinkHeader([]string{header, strings.Repeat("<", n), strings.Repeat(";", n), "<a>" + strings.Repeat(";a", n)})
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("Link: %v", took)
+	quick(t, "Link", func() {
+		hal.ParseLinkHeader([]string{header, strings.Repeat("<", n), strings.Repeat(";", n), "<a>" + strings.Repeat(";a", n)})
+	})
+}
+
+// quick requires that f takes a few seconds at most, in one of several attempts: a
+// machine that has much else to do may stand still in any of them.
+func quick(t *testing.T, name string, f func()) {
+	t.Helper()
+	var took time.Duration
+	for range 5 {
+		start := time.Now()
+		f()
+		if took = time.Since(start); took <= 5*time.Second {
+			return
+		}
 	}
+	t.Errorf("%s: %v", name, took)
 }
