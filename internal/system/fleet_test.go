@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/bus/httpbus"
@@ -49,7 +48,7 @@ func TestInstancesAreCalledOverTheBus(t *testing.T) {
 func closed(t *testing.T, b *bus.Bus) {
 	t.Helper()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Error(err)
