@@ -85,7 +85,7 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 		return nil, fmt.Errorf("restaurants: %w", err)
 	}
 	s.relay = outbox.NewRelay(s.box, b, &outbox.RelayOptions{
-		Topics: []string{Topic},
+		Topics:    []string{Topic},
 		Watermark: resn.Watermarks[outbox.Watermark](source),
 		// A process that was killed can't give its lease back, and notices wait until
 		// it has run out: less long than readers trust the last watermark (2 s).
