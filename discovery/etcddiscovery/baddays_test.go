@@ -201,7 +201,7 @@ func TestStartsWhileTheClusterIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 			defer cancel()
 			if err := r.Shutdown(ctx); err != nil {
 				t.Error(err)
@@ -212,7 +212,7 @@ func TestStartsWhileTheClusterIsAway(t *testing.T) {
 	// until waits for a view of one instance that is live, or from the disk.
 	until := func(r *discovery.Registry, live bool) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
 		_ = r.Watch(ctx, "restaurants", func(v discovery.View) {
 			if v.Live == live && v.FromDisk == !live && len(v.Instances) == 1 {

@@ -195,7 +195,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			end, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 			defer cancel()
 			if err := r.Shutdown(end); err != nil {
 				t.Error(err)
@@ -230,7 +230,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 		_, err := second.Register(t.Context(), other, nil)
 		registered <- err
 	}()
-	begin := time.After(20 * time.Second)
+	begin := time.After(90 * time.Second)
 	for known := false; !known; {
 		select {
 		case v := <-views:
@@ -248,7 +248,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 	if err := <-registered; err != nil {
 		t.Fatalf("a registration waits for the server: %v", err)
 	}
-	back := time.After(20 * time.Second)
+	back := time.After(90 * time.Second)
 	for {
 		select {
 		case v := <-views:
