@@ -40,7 +40,7 @@ func TestPageInChromium(t *testing.T) {
 	seed("_schemas/base", `{"properties":{"pool":{"type":"integer","minimum":1,"description":"<i>how many</i> connections"}},"required":[]}`,
 		"base", `{"pool":5,"big":12345678901234567890,"html":"<img src=x onerror=alert(1)>"}`, "base/orders", `{"pool":7}`)
 	for _, id := range []string{"1", "2"} {
-		r := httptest.NewRequestWithContext(t.Context(), "PUT", "/instances/orders/"+id, strings.NewReader(`{"keys":["base","base/orders"],"hash":"0123456789abcdef"}`))
+		r := httptest.NewRequestWithContext(t.Context(), "PUT", "/instances/orders/"+id, strings.NewReader(`{"keys":["base","base/orders"],"hash":"0123456789abcdef","layers":[{"name":"base","version":2},{"name":"base/orders","version":3}]}`))
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != http.StatusNoContent {
 			t.Fatal(w.Body)
@@ -58,11 +58,18 @@ func TestPageInChromium(t *testing.T) {
 	if got := b.Eval(`document.querySelector('textarea').value`); !strings.Contains(got, "12345678901234567890") || !strings.Contains(got, "<img src=x") {
 		t.Errorf("the editor has the document with every digit: %s", got)
 	}
-	if got := b.Eval(`document.querySelector('main').innerText`); !strings.Contains(got, "minimum 1") || !strings.Contains(got, "<i>how many</i>") || !strings.Contains(got, "orders") {
-		t.Errorf("the schema's help, as text, and who runs it: %s", got)
+	if got := b.Eval(`document.querySelector('main').innerText`); !strings.Contains(got, "minimum 1") || !strings.Contains(got, "<i>how many</i>") || !strings.Contains(got, "base/orders v3") {
+		t.Errorf("the schema's help, as text, and who runs which versions: %s", got)
 	}
 	b.CheckAccessible()
 	b.Screenshot("config-key")
+
+	// What an instance makes of it is shown without a reload, and so is what
+	// instances read that nobody has written.
+	r := httptest.NewRequestWithContext(t.Context(), "PUT", "/instances/orders/2", strings.NewReader(`{"keys":["base","base/orders"],"hash":"0123456789abcdef","rejected":"fedcba9876543210","error":"/pool is too <b>large</b>"}`))
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	b.Until(`document.querySelector('main').innerText.includes('/pool is too <b>large</b>')`)
+	b.CheckAccessible()
 
 	// What is no JSON is told while it is typed; what the schema refuses when it is sent.
 	typed := func(text string) {
@@ -119,7 +126,7 @@ func TestPageInChromium(t *testing.T) {
 
 func TestPageByKeyboardAndItsOtherViews(t *testing.T) {
 	b := browsertest.Open(t)
-	url, s, _ := site(t)
+	url, s, h := site(t)
 	b.Go(url + "/page/#key=base")
 	b.Until(`document.querySelector('.meta')?.textContent === 'It isn’t there yet.'`)
 	b.Eval(`document.querySelector('textarea').focus()`)
@@ -148,10 +155,15 @@ func TestPageByKeyboardAndItsOtherViews(t *testing.T) {
 	b.Eval(`location.hash = '#compile&keys=base,base/none'`)
 	b.Until(`document.querySelector('#compiled')?.textContent.includes('"pool": 5')`)
 	b.CheckAccessible()
+	r := httptest.NewRequestWithContext(t.Context(), "PUT", "/instances/orders/1", strings.NewReader(`{"keys":["base","live/none"],"hash":"0123456789abcdef"}`))
+	h.ServeHTTP(httptest.NewRecorder(), r)
 	for _, view := range []string{"instances", "history"} {
 		b.Eval(`location.hash = '#` + view + `'`)
 		b.Until(`document.querySelector('h1').textContent.toLowerCase() === '` + view + `'`)
 		b.CheckAccessible()
+	}
+	if got := b.Eval(`document.querySelector('#keys a[href="#key=live/none"]')?.textContent`); got != "none not written" {
+		t.Errorf("a key that instances read is in the tree though nobody has written it: %s", got)
 	}
 	for _, trouble := range b.Troubles() {
 		t.Errorf("the page works under its policy, without errors: %s", trouble)

@@ -1,6 +1,6 @@
 import { announce, field, h, section, table } from './dom.js';
 import { ask, get, query, show } from './api.js';
-import { by, changes, diffTable, previewOf, problem, runningTable } from './parts.js';
+import { by, changes, diffTable, liveRunning, previewOf, problem } from './parts.js';
 
 const optional = (promise) => promise.catch((e) => { if (e.status === 404) return null; throw e; });
 
@@ -16,7 +16,7 @@ export async function keyView(key, done) {
     h('p', { class: 'meta' }, found ? [`Version ${show(found.document.version)} by `, by(found.document)] : 'It isn’t there yet.'),
     editor(key, found, done),
     help(schemas?.document.schemas ?? {}),
-    section('Who runs it', runningTable(running.document.instances)),
+    section('Who runs it', liveRunning(running.document.instances, `instances?${query({ key })}`)),
     historyOf(key, own, done),
   ];
 }
@@ -77,7 +77,7 @@ function editor(key, found, done) {
       location.hash = '#rollouts';
     }) }, 'Roll out to some first')),
   result);
-  return section('Document', form);
+  return section('Edit', form);
 }
 
 // help says what the schemas want.

@@ -37,10 +37,17 @@ function tree(keys) {
   return root;
 }
 
-function branch(level, current) {
+function branch(level, current, written) {
   return h('ul', null, [...level].map(([name, node]) => h('li', null,
-    node.there ? h('a', { href: `#key=${node.path}`, 'aria-current': node.path === current ? 'page' : null }, name) : h('span', null, name),
-    node.below.size ? branch(node.below, current) : null)));
+    node.there ? h('a', { href: `#key=${node.path}`, 'aria-current': node.path === current ? 'page' : null },
+      name, written.has(node.path) ? null : h('small', null, ' not written')) : h('span', null, name),
+    node.below.size ? branch(node.below, current, written) : null)));
+}
+
+// readKeys are those that instances compile, written or not.
+async function readKeys() {
+  const { document } = await get('instances');
+  return document.instances.flatMap((r) => r.keys ?? []);
 }
 
 async function showKeys(current) {
@@ -48,7 +55,9 @@ async function showKeys(current) {
   const form = h('form', { onsubmit: (e) => { e.preventDefault(); location.hash = `#key=${fresh.value.trim()}`; } },
     field('Open or make a key', fresh), h('div', { class: 'row' }, h('button', { type: 'submit', class: 'quiet' }, 'Open')));
   try {
-    nav.replaceChildren(branch(tree((await allKeys()).filter((k) => !k.startsWith('_rollouts/'))), current), form);
+    const [keys, read] = await Promise.all([allKeys(), readKeys()]);
+    const written = new Set(keys.filter((k) => !k.startsWith('_rollouts/')));
+    nav.replaceChildren(branch(tree([...new Set([...written, ...read])].sort()), current, written), form);
   } catch (e) {
     nav.replaceChildren(problem(e), form);
   }

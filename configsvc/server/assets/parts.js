@@ -1,5 +1,5 @@
 import { h, table, when } from './dom.js';
-import { show } from './api.js';
+import { get, show } from './api.js';
 
 // problem shows an error in words.
 export function problem(error) {
@@ -39,15 +39,40 @@ export function previewOf(preview) {
 
 export const by = (d) => [`${d.author}, `, when(d.time), d.message ? ` — ${d.message}` : ''];
 
+// liveRunning shows who runs what, and goes on to: what an instance makes of a
+// change is known only after it was saved.
+export function liveRunning(list, path) {
+  const box = h('div', { class: 'running', 'aria-live': 'polite' }, runningTable(list));
+  const said = (l) => JSON.stringify(l.map((r) => [r.service, r.id, r.hash, r.rejected, r.error, r.fromCopy, r.layers]));
+  let last = said(list);
+  let shown = false;
+  let turns = 0;
+  const again = async () => {
+    turns += 1;
+    shown ||= box.isConnected;
+    if (!box.isConnected && (shown || turns > 30)) return;
+    try {
+      const { document } = await get(path);
+      if (said(document.instances) !== last) {
+        last = said(document.instances);
+        box.replaceChildren(runningTable(document.instances));
+      }
+    } catch { /* the next turn may know */ }
+    setTimeout(again, 2000);
+  };
+  setTimeout(again, 1000);
+  return box;
+}
+
 // runningTable shows who runs what.
-export function runningTable(list) {
+function runningTable(list) {
   if (!list.length) return h('p', { class: 'meta' }, 'Nobody has reported lately.');
   return table('Instances and what they run', ['Service', 'Instance', 'State', 'Runs', 'Layers'], list.map((r) => h('tr', null,
     h('td', null, r.service), h('td', null, r.id),
-    h('td', null, r.rejected ? [h('span', { class: 'tag bad' }, 'rejects an update'), ' ', r.error]
+    h('td', { class: 'state' }, r.rejected ? [h('span', { class: 'tag bad' }, 'rejects an update'), ' ', r.error]
       : r.error ? [h('span', { class: 'tag warn' }, 'has trouble'), ' ', r.error]
         : r.fromCopy ? h('span', { class: 'tag warn' }, 'runs its copy') : h('span', { class: 'tag good' }, 'up to date'),
     r.overrides?.length ? [' ', h('span', { class: 'tag warn' }, `overrides ${r.overrides.join(', ')}`)] : null),
     h('td', { class: 'value' }, r.hash.slice(0, 12)),
-    h('td', null, (r.layers ?? []).filter((l) => l.version).map((l) => [h('span', null, `${l.name} v${l.version}`), ' '])))));
+    h('td', null, (r.layers ?? []).filter((l) => l.version).map((l) => [h('span', null, `${l.name} v${show(l.version)}`), ' '])))));
 }

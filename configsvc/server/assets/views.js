@@ -1,12 +1,12 @@
 import { announce, field, h, section, table, when } from './dom.js';
 import { ask, get, query, show } from './api.js';
-import { by, changes, problem, runningTable } from './parts.js';
+import { by, changes, liveRunning, problem } from './parts.js';
 
 const title = (text) => h('h1', { tabindex: '-1' }, text);
 
 export async function instancesView() {
   const { document } = await get('instances');
-  return [title('Instances'), h('p', { class: 'meta' }, 'Who runs what, as they say themselves.'), section('Running', runningTable(document.instances))];
+  return [title('Instances'), h('p', { class: 'meta' }, 'Who runs what, as they say themselves.'), section('Running', liveRunning(document.instances, 'instances'))];
 }
 
 export async function historyView() {
