@@ -274,11 +274,69 @@ func TestDelegationNarrows(t *testing.T) {
 	if err := json.Unmarshal(payload, &claims); err != nil || claims.Sub != a.Subject || claims.Act.Sub != "orders" || claims.Scope != "payments:charge" || claims.Sid != session.Session.ID {
 		t.Errorf("%s, %v", payload, err)
 	}
+	if _, err := f.Delegate(t.Context(), "orders", token.Access, "https://payments.example"); err == nil {
+		t.Error("who asks for nothing in particular gets what the service isn't granted")
+	}
 	if err := f.EndSession(t.Context(), "test", session.Session.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Delegate(t.Context(), "orders", token.Access, "https://payments.example", "payments:charge"); err == nil {
 		t.Error("a token of a session that has ended is exchanged")
+	}
+}
+
+// The grant that counts in a delegation is that of the service that acts: not
+// another's, not that of whom the token was issued to, and not one of the past.
+func TestDelegationNeedsTheServicesOwnGrant(t *testing.T) {
+	const payments = "https://payments.example"
+	f := open(t, app(func(a *login.Application) {
+		a.Audiences = []string{orders, payments}
+		a.Scopes = map[string][]string{"": {"payments:charge"}}
+	}))
+	h := f.Handler(nil)
+	f.create(t, "ada")
+	keys := map[string]ed25519.PrivateKey{}
+	for _, name := range []string{"orders", "refunds", "curious"} {
+		keys[name] = f.service(t, name, false)
+	}
+	granted := func(may ...auth.Grant) {
+		t.Helper()
+		if err := f.SetGrants(t.Context(), "test", auth.Grants{Grants: may}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	granted(auth.Grant{Service: "orders", May: []string{"payments:charge"}}, auth.Grant{Service: "refunds", May: []string{"payments:refund"}})
+	token, err := f.Exchange(t.Context(), f.logIn(t, "ada").Token, orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := func(service, subject string) answer {
+		t.Helper()
+		return post(t, h, "/token", with(assertion(t, service, keys[service], nil),
+			"grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "audience", payments, "scope", "payments:charge",
+			"subject_token", subject, "subject_token_type", "urn:ietf:params:oauth:token-type:access_token"))
+	}
+	first := acts("orders", token.Access)
+	if first.status != 200 {
+		t.Fatalf("a service that is granted it: %+v", first)
+	}
+	delegated, _ := first.json(t)["access_token"].(string)
+	for name, a := range map[string]answer{
+		"a service without a grant":                                        acts("curious", token.Access),
+		"a service with another grant":                                     acts("refunds", token.Access),
+		"a service without a grant, by a token that one with it was given": acts("curious", delegated),
+	} {
+		if a.status != 400 || a.json(t)["error"] != "invalid_scope" {
+			t.Errorf("%s: %d %s, want invalid_scope", name, a.status, a.body)
+		}
+	}
+	granted(auth.Grant{Service: "*", May: []string{"payments:charge"}})
+	if a := acts("curious", token.Access); a.status != 200 {
+		t.Errorf("a grant to every service: %+v", a)
+	}
+	granted(auth.Grant{Service: "refunds", May: []string{"payments:charge"}})
+	if a := acts("orders", token.Access); a.status != 400 {
+		t.Errorf("a grant that was taken away: %d %s", a.status, a.body)
 	}
 }
 
