@@ -3,12 +3,14 @@ package rows
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 
@@ -31,7 +33,7 @@ func authRows() []ratio.Row {
 	rows := []ratio.Row{
 		{
 			Name: "auth.verify_first.vs_ed25519", Unit: "x", Bound: ratio.AtMost(1.2),
-			Note: "a token that wasn't seen before verified, all claims checked, against the bare signature check of its bytes",
+			Note: "p50 of a token that wasn't seen before verified, all claims checked, against the bare check of such a token's signature, in turns",
 			Open: openVerifyFirst,
 		},
 		verifyCached("auth.verify_cached.ns", "ns", ratio.AtMost(600), ratio.PerOp),
@@ -170,26 +172,26 @@ func openVerifyFirst(ctx context.Context) (round func() (float64, error), closer
 		}
 		tokens[i] = t.Access
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	signed, err := s.signatures(ctx, tokens)
 	if err != nil {
 		closer()
 		return nil, nil, err
 	}
-	text := []byte(tokens[0])
-	signature := ed25519.Sign(private, text)
-	i := 0
+	i, j := 0, 0
 	ours := func() error {
 		i++
 		_, err := v.Verify(ctx, tokens[i%len(tokens)])
 		return err
 	}
 	bare := func() error {
-		if !ed25519.Verify(public, text, signature) {
+		j++
+		one := &signed[j%len(signed)]
+		if !ed25519.Verify(one.public, one.text, one.signature) {
 			return errors.New("the signature isn't right")
 		}
 		return nil
 	}
-	versus := ratio.Versus(ours, bare)
+	versus := ratio.Quantile(0.5, 1000, ours, bare)
 	return func() (float64, error) {
 		before := v.State()
 		got, err := versus()
@@ -198,6 +200,52 @@ func openVerifyFirst(ctx context.Context) (round func() (float64, error), closer
 		}
 		return got, err
 	}, closer, nil
+}
+
+// signature is what of a token is signed, with what, and by whom.
+type signature struct {
+	public          ed25519.PublicKey
+	text, signature []byte
+}
+
+// signatures takes tokens apart. How long a check takes depends on the bytes, and
+// on whether the processor has just seen the same ones: the bare check has the
+// bytes of every token.
+func (s *authSystem) signatures(ctx context.Context, tokens []string) ([]signature, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, authIssuer+"/jwks.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := inProcess{s.login.Handler(nil)}.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var set struct{ Keys []auth.JWK }
+	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
+		return nil, err
+	}
+	if len(set.Keys) == 0 {
+		return nil, errors.New("the issuer has no key")
+	}
+	public, _, err := set.Keys[0].Public()
+	if err != nil {
+		return nil, err
+	}
+	key, ok := public.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("the issuer's key is a %T", public)
+	}
+	all := make([]signature, len(tokens))
+	for i, token := range tokens {
+		dot := strings.LastIndexByte(token, '.')
+		sum, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+		if err != nil {
+			return nil, err
+		}
+		all[i] = signature{key, []byte(token[:dot]), sum}
+	}
+	return all, nil
 }
 
 func verifyCached(name, unit string, bound ratio.Bound, measure func(ratio.Op) (float64, error)) ratio.Row {
