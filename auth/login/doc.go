@@ -33,6 +33,13 @@
 // device that has logged in before has a count of its own, so that nobody can
 // lock the owner of an account out.
 //
+// # Second factors and passkeys
+//
+// Options.Factor asks for a second factor, such as a code (auth/totp). With
+// Options.Passkeys (auth/webauthn) people sign in with a key that their device
+// holds, and need no password. Adding or removing one takes a session that was begun
+// within the last 15 minutes.
+//
 // # Keys
 //
 // Keys rotate by themselves. A new one is published and announced before it

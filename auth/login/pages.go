@@ -28,33 +28,41 @@ const (
 // policy allows what the pages have: a style sheet and forms, no script.
 const policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// pages adds the pages for people. They work without scripts.
+// pages adds the pages for people. They work without scripts, but for passkeys.
 func (h *handler) pages(mux *http.ServeMux) {
 	h.views = template.Must(template.New("").Funcs(template.FuncMap{
 		"when": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
 		"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).ParseFS(web, "web/*.html"))
-	page := func(pattern string, f func(w http.ResponseWriter, r *http.Request)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Security-Policy", policy)
-			w.Header().Set("X-Frame-Options", "DENY")
-			if r.Method == http.MethodPost {
-				if err := h.cross.Check(r); err != nil {
-					h.show(w, http.StatusForbidden, "message.html", message{"Not accepted", "The form was sent from another site."})
-					return
-				}
-			}
-			f(w, r)
-		})
-	}
-	page("GET /signin", h.signInPage)
-	page("POST /signin", h.signIn)
-	page("POST /signout", h.signOut)
-	page("GET /account", h.accountPage)
-	page("POST /account/sessions/{id}/end", h.endSessionPage)
+	h.page(mux, "GET /signin", h.signInPage)
+	h.page(mux, "POST /signin", h.signIn)
+	h.page(mux, "POST /signout", h.signOut)
+	h.page(mux, "GET /account", h.accountPage)
+	h.page(mux, "POST /account/sessions/{id}/end", h.endSessionPage)
+	h.passkeyPages(mux)
 	mux.HandleFunc("GET /login.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=3600")
 		http.ServeFileFS(w, r, web, "web/login.css")
+	})
+}
+
+// page adds a page. It may be framed by nobody, and its forms are posted by its
+// own site alone.
+func (h *handler) page(mux *http.ServeMux, pattern string, f http.HandlerFunc) {
+	allowed := policy
+	if h.passkeys() != nil {
+		allowed = passkeyPolicy
+	}
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", allowed)
+		w.Header().Set("X-Frame-Options", "DENY")
+		if r.Method == http.MethodPost {
+			if err := h.cross.Check(r); err != nil {
+				h.show(w, http.StatusForbidden, "message.html", message{"Not accepted", "The form was sent from another site."})
+				return
+			}
+		}
+		f(w, r)
 	})
 }
 
@@ -64,11 +72,15 @@ type signInView struct {
 	Base, Application, Name, Return, Error string
 	Applications                           []string
 	Factor                                 bool
+	Passkeys                               bool
+	Challenge                              string // for the passkey that is the second factor
 }
 
 type accountView struct {
 	Base, Name, Application string
 	Sessions                []sessionDoc
+	HasPasskeys             bool
+	Passkeys                []Passkey
 }
 
 func (h *handler) show(w http.ResponseWriter, status int, name string, data any) {
@@ -94,6 +106,7 @@ func (h *handler) base() string {
 
 func (h *handler) signInView(r *http.Request) signInView {
 	v := signInView{Base: h.base(), Application: r.FormValue("application"), Name: r.FormValue("name"), Return: local(r.FormValue("return"))}
+	v.Passkeys = h.Service.opts.Passkeys != nil
 	v.Applications = slices.Sorted(maps.Keys(h.apps))
 	if v.Application == "" && len(v.Applications) == 1 {
 		v.Application = v.Applications[0]
@@ -116,16 +129,25 @@ func (h *handler) signInPage(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	v := h.signInView(r)
-	from := h.origin(r)
-	secure := strings.HasPrefix(h.Service.opts.Issuer, "https:")
-	if c, err := r.Cookie(pick(secure, deviceSecure, devicePlain)); err == nil {
-		from.DeviceID = c.Value
-	}
-	done, err := h.Login(r.Context(), Credentials{v.Application, v.Name, r.PostFormValue("password"), r.PostFormValue("code")}, from)
+	done, err := h.Login(r.Context(), Credentials{v.Application, v.Name, r.PostFormValue("password"), h.factorCode(r)}, h.signInOrigin(r))
 	if err != nil {
-		h.signInFailed(w, v, err)
+		h.signInFailed(w, r, v, err, "The name and the password don't match an account.")
 		return
 	}
+	h.signedIn(w, r, v, done)
+}
+
+// signInOrigin is where a sign-in comes from, with the device that it was given.
+func (h *handler) signInOrigin(r *http.Request) Origin {
+	from := h.origin(r)
+	if c, err := r.Cookie(pick(h.secure(), deviceSecure, devicePlain)); err == nil {
+		from.DeviceID = c.Value
+	}
+	return from
+}
+
+// signedIn puts a session into the browser and goes on.
+func (h *handler) signedIn(w http.ResponseWriter, r *http.Request, v signInView, done *Login) {
 	// Whoever was signed in here before isn't any more: a browser never goes on
 	// with a session that somebody else may have put there.
 	if old := sessionToken(r); old != "" {
@@ -133,8 +155,8 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 			h.Service.opts.Logger.WarnContext(r.Context(), "the former session was not ended", "error", err)
 		}
 	}
-	h.setCookie(w, pick(secure, cookieSecure, cookiePlain), done.Token, 0)
-	h.setCookie(w, pick(secure, deviceSecure, devicePlain), done.DeviceID, 365*24*time.Hour)
+	h.setCookie(w, pick(h.secure(), cookieSecure, cookiePlain), done.Token, 0)
+	h.setCookie(w, pick(h.secure(), deviceSecure, devicePlain), done.DeviceID, 365*24*time.Hour)
 	to := v.Return
 	if to == "" {
 		to = h.base() + "/account"
@@ -160,20 +182,29 @@ func (h *handler) setCookie(w http.ResponseWriter, name, value string, age time.
 	http.SetCookie(w, c)
 }
 
-func (h *handler) signInFailed(w http.ResponseWriter, v signInView, err error) {
+// signInFailed shows the page again. denied is what to say to who wasn't
+// accepted.
+func (h *handler) signInFailed(w http.ResponseWriter, r *http.Request, v signInView, err error, denied string) {
 	status := http.StatusUnauthorized
+	if errors.Is(err, ErrFactor) {
+		if cerr := h.factorChallenge(w, r, &v); cerr != nil {
+			err = cerr
+		}
+	}
 	var throttled *ThrottledError
 	switch {
 	case errors.As(err, &throttled):
 		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", retryAfter(throttled))
 		v.Error = "There were too many tries. Wait " + throttled.Wait.Round(time.Second).String() + " and try again."
+	case errors.Is(err, ErrFactor) && v.Challenge != "":
+		v.Factor, v.Error = true, "Your passkey is needed, and your password once more."
 	case errors.Is(err, ErrFactor):
 		v.Factor, v.Error = true, "A code from your device is needed, and your password once more."
 	case errors.Is(err, ErrPasswordExpired):
 		v.Error = "The password has expired. Choose another one by resetting it."
 	case errors.Is(err, ErrDenied):
-		v.Error = "The name and the password don't match an account."
+		v.Error = denied
 	default:
 		status = http.StatusInternalServerError
 		v.Error = "Signing in doesn't work at the moment. Try again."
@@ -187,7 +218,7 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 		h.show(w, http.StatusInternalServerError, "message.html", message{"Not signed out", "That didn't work. Try again."})
 		return
 	}
-	h.setCookie(w, pick(strings.HasPrefix(h.Service.opts.Issuer, "https:"), cookieSecure, cookiePlain), "", 0)
+	h.setCookie(w, pick(h.secure(), cookieSecure, cookiePlain), "", 0)
 	http.Redirect(w, r, h.base()+"/signin", http.StatusSeeOther)
 }
 
@@ -205,7 +236,12 @@ func (h *handler) accountPage(w http.ResponseWriter, r *http.Request) {
 		h.show(w, http.StatusInternalServerError, "message.html", message{"Not now", "Your sessions can't be shown at the moment. Try again."})
 		return
 	}
-	v := accountView{Base: h.base(), Name: a.Name, Application: a.App}
+	v := accountView{Base: h.base(), Name: a.Name, Application: a.App, HasPasskeys: h.passkeys() != nil}
+	if v.HasPasskeys {
+		if v.Passkeys, err = h.passkeys().List(r.Context(), a.App, a.Subject); err != nil {
+			h.Service.opts.Logger.ErrorContext(r.Context(), "passkeys not listed", "error", err)
+		}
+	}
 	for _, s := range all {
 		v.Sessions = append(v.Sessions, h.sessionDoc(s, s.ID == current.ID))
 	}

@@ -55,6 +55,12 @@ type Options struct {
 	// Factor, if set, asks for a second factor at login.
 	Factor SecondFactor
 
+	// Passkeys, if set, lets people sign in with a passkey and nothing else.
+	// If Factor is one too, those who have a passkey are asked for it when they
+	// sign in by password; if only Factor is one, it never replaces the
+	// password.
+	Passkeys Passkeys
+
 	// Audit hears of every security event. It must not block for long.
 	// Default: events go to Logger.
 	Audit func(ctx context.Context, e Event)
