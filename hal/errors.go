@@ -34,13 +34,26 @@ type LinkError struct {
 	URL string
 	// Rel is the relation.
 	Rel string
+	// Has are the relations that the document has links for, if it has none for
+	// Rel.
+	Has []string
 	// Err is the cause.
 	Err error
 }
 
+// maxNamed bounds the relations that an error names.
+const maxNamed = 12
+
 // Error names the cause, the relation and the document.
 func (e *LinkError) Error() string {
-	return fmt.Sprintf("%v: %q in %s", e.Err, e.Rel, e.URL)
+	text := fmt.Sprintf("%v: %q in %s", e.Err, e.Rel, e.URL)
+	switch {
+	case len(e.Has) > maxNamed:
+		return text + fmt.Sprintf(", which has %q and %d more", e.Has[:maxNamed], len(e.Has)-maxNamed)
+	case len(e.Has) > 0:
+		return text + fmt.Sprintf(", which has %q", e.Has)
+	}
+	return text
 }
 
 // Unwrap returns the cause.

@@ -24,7 +24,7 @@ func Follow[T any](ctx context.Context, c *Client, from Linked, rel string, vars
 	targets := d.targets(rel)
 	at, err := pick(targets, vars)
 	if err != nil {
-		return nil, &LinkError{URL: d.url, Rel: rel, Err: err}
+		return nil, &LinkError{URL: d.url, Rel: rel, Has: instead(from, targets), Err: err}
 	}
 	return followTarget[T](ctx, c, d, rel, at, &targets[at], vars)
 }
@@ -37,6 +37,20 @@ func documentOf(from Linked) *document {
 		}
 	}
 	return &document{url: from.Location(), links: from.Links()}
+}
+
+// instead returns the relations of a document in which one was looked for in vain.
+func instead(from Linked, found []target) []string {
+	if len(found) > 0 {
+		return nil
+	}
+	var rels []string
+	for rel := range from.Links().Relations() {
+		if rel != "curies" {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
 }
 
 // pick returns the index of the one target that is meant.

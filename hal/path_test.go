@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,12 @@ func TestPathWalksByRelation(t *testing.T) {
 	var wrong *hal.LinkError
 	if !errors.As(err, &wrong) || wrong.Rel != "restaurant" || !errors.Is(err, hal.ErrNoLink) {
 		t.Errorf("a step that isn't there is named: %v", err)
+	}
+	if !slices.Contains(wrong.Has, "restaurants") || !strings.Contains(err.Error(), `which has [`) || !strings.Contains(err.Error(), `"restaurants"`) {
+		t.Errorf("and what is there instead: %v", err)
+	}
+	if _, err := hal.Expand("/restaurants/{id}", hal.V("idd", 203)); !errors.Is(err, hal.ErrTemplate) || !strings.Contains(err.Error(), `it has ["id"]`) {
+		t.Errorf("a variable that isn't there is named, and those that are: %v", err)
 	}
 }
 

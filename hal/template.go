@@ -99,7 +99,7 @@ func Expand(template string, vars ...Var) (string, error) {
 			continue
 		}
 		if !slices.Contains(names, v.name) {
-			return "", fmt.Errorf("%w %q: no variable %q", ErrTemplate, template, v.name)
+			return "", fmt.Errorf("%w %q: no variable %q; it has %q", ErrTemplate, template, v.name, names)
 		}
 		values[v.name] = v
 	}
