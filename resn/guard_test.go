@@ -72,6 +72,37 @@ func send(t *testing.T, rt http.RoundTripper, method, body string) (int, error) 
 	return resp.StatusCode, nil
 }
 
+// Those who failed together must not come back together.
+func TestGuardSpreadsRepeats(t *testing.T) {
+	for rule, tt := range map[string]struct {
+		first       answer
+		least, most time.Duration
+	}{
+		"a failure is repeated within MinWait, and not before half of it": {unavailable, 25 * time.Millisecond, 50 * time.Millisecond},
+		"what Retry-After asks for is the least":                          {answer{status: 503, retryAfter: "1"}, time.Second, 1500 * time.Millisecond},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				waits := map[time.Duration]bool{}
+				for range 20 {
+					began := time.Now()
+					if got, err := send(t, NewGuard(&script{answers: []answer{tt.first, fine}}, nil), "GET", ""); err != nil || got != 200 {
+						t.Fatalf("got %d, %v", got, err)
+					}
+					waited := time.Since(began)
+					waits[waited] = true
+					if waited < tt.least || waited > tt.most {
+						t.Errorf("rule broken: %s: waited %v", rule, waited)
+					}
+				}
+				if len(waits) < 10 {
+					t.Errorf("20 repeats wait for %d different times: they have to be spread", len(waits))
+				}
+			})
+		})
+	}
+}
+
 func TestGuardRepeatsWhatMayBeRepeated(t *testing.T) {
 	for _, tt := range []struct {
 		rule         string
