@@ -50,7 +50,8 @@ func (m missStatus) appendTo(b []byte) []byte {
 }
 
 // withStatus adds our member to a response that the transport inside gave us.
-// Its header is copied: it may be somebody else's.
+// Its header is copied: it may be somebody else's. The response isn't: trailers
+// that it didn't announce are put into it at the end of its body.
 func withStatus(resp *http.Response, m missStatus) {
 	if resp.Header == nil {
 		resp.Header = make(http.Header, 1)

@@ -41,13 +41,12 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 		t.store.shard(a.hash).counts.errors.Add(1)
 		return nil, err
 	}
-	own := *resp
-	own.Request = a.req
+	resp.Request = a.req
 	if a.method == http.MethodHead && e != nil {
-		f.headFreshens(&own)
+		f.headFreshens(resp)
 	}
-	withStatus(&own, missStatus{fwd: v.fwd, status: own.StatusCode, detail: v.detail})
-	return &own, nil
+	withStatus(resp, missStatus{fwd: v.fwd, status: resp.StatusCode, detail: v.detail})
+	return resp, nil
 }
 
 // headFreshens updates what is stored for GET by the answer to a HEAD
@@ -69,8 +68,8 @@ func (f *fill) headFreshens(resp *http.Response) {
 		confirmed, differs = true, false
 	}
 	switch {
-	case serverError(resp.StatusCode):
-		return
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusGone:
+		return // it is about the question, or confirms what the caller has
 	case differs:
 		if old.stamp < f.stamp {
 			f.t.store.remove(old)
@@ -80,6 +79,7 @@ func (f *fill) headFreshens(resp *http.Response) {
 		return
 	}
 	e, keep := f.freshen(resp)
+	e.marks |= markHead
 	if keep {
 		f.commit(e)
 		return
@@ -94,9 +94,8 @@ func (t *Transport) bypass(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := *resp
-	withStatus(&own, missStatus{fwd: "bypass", status: resp.StatusCode})
-	return &own, nil
+	withStatus(resp, missStatus{fwd: "bypass", status: resp.StatusCode})
+	return resp, nil
 }
 
 // write sends a request with an unsafe method.
@@ -107,9 +106,8 @@ func (t *Transport) write(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.invalidateAfter(req, resp)
-	own := *resp
-	withStatus(&own, missStatus{fwd: "method", status: resp.StatusCode})
-	return &own, nil
+	withStatus(resp, missStatus{fwd: "method", status: resp.StatusCode})
+	return resp, nil
 }
 
 // gatewayTimeout answers an only-if-cached request that nothing is stored for
@@ -137,8 +135,8 @@ type watchedBody struct {
 	once sync.Once
 }
 
-func (t *Transport) watched(ctx context.Context, fl *flight) io.ReadCloser {
-	b := &watchedBody{ReadCloser: fl.resp.Body, ctx: ctx, gone: fl.leave}
+func (t *Transport) watched(ctx context.Context, fl *flight, body io.ReadCloser) io.ReadCloser {
+	b := &watchedBody{ReadCloser: body, ctx: ctx, gone: fl.leave}
 	b.stop = context.AfterFunc(ctx, fl.cancel)
 	return b
 }

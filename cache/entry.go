@@ -51,6 +51,7 @@ const (
 	markGuessed               // the lifetime is a heuristic
 	markOwnsShape             // its cost includes its shape's
 	markOwnWrite              // it may be from before an own write that nobody has announced yet
+	markHead                  // a HEAD freshened it: what intermediaries have for GET may be older
 	markPast                  // notices were missed since a version was named, a while ago
 )
 

@@ -33,6 +33,9 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 	f.requested = t.now()
 
 	out := a.req.Clone(ctx)
+	if out.Header == nil {
+		out.Header = make(http.Header)
+	}
 	out.Cancel = nil //nolint:staticcheck // SA1019: http.Client still sets it, and it is one reader's
 	f.validates = cand != nil && a.method == http.MethodGet && a.byteRange == "" && cand.hasValidator()
 	if f.validates {
@@ -51,7 +54,7 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 		// keep may be from before that notice. And only the owner's own answer
 		// can be vouched for, if somebody does: see mark.
 		f.asked = t.standingOf(cand) != current || f.res.generation() > cand.stamp ||
-			cand.shape.scopes.until() > t.clock.at(f.requested)
+			cand.shape.scopes.until() > t.clock.at(f.requested) || cand.is(markHead) && f.noticed()
 	} else {
 		f.asked = f.noticed()
 	}
@@ -123,6 +126,23 @@ func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
 	if !storable(h, resp.StatusCode, p) || len(resp.Trailer) > 0 {
 		return nil, false
 	}
+	return f.parse(resp, h, p), true
+}
+
+// failure parses a response that isn't stored, but is the answer to all who
+// wait for it, as a transport error is. It reports false if it must not be
+// even that.
+func (f *fill) failure(resp *http.Response) (*answer, bool) {
+	h := resp.Header
+	p := parsePolicy(h, f.t.target, f.t.directive)
+	if !serverError(resp.StatusCode) || p.noStore || slices.ContainsFunc(h["Vary"], varyStar) || len(resp.Trailer) > 0 || resp.ContentLength > f.t.maxEntry {
+		return nil, false
+	}
+	return f.parse(resp, h, p), true
+}
+
+func (f *fill) parse(resp *http.Response, h http.Header, p policy) *answer {
+	t := f.t
 	if len(h["Date"]) == 0 {
 		h = h.Clone()
 		h["Date"] = []string{f.date()}
@@ -131,7 +151,7 @@ func (f *fill) read(resp *http.Response, h http.Header) (*answer, bool) {
 	a.lines = storedLines(h, p.noCacheFields)
 	a.shape = t.shapeOf(resp, h, a.lines, p)
 	a.times = f.times(h, resp.StatusCode, p)
-	return a, true
+	return a
 }
 
 func (f *fill) times(h http.Header, status int, p policy) times {

@@ -47,9 +47,10 @@ type flight struct {
 	timer   *time.Timer
 
 	// Set before headed is closed:
-	resp  *http.Response // for the leader
-	spool *spool         // not nil if resp's body is being stored
-	err   error
+	resp   *http.Response // for the leader
+	failed bool           // resp is a failure that everybody who waits is told of
+	spool  *spool         // not nil if resp's body is being stored
+	err    error
 	// Set before done is closed:
 	entry  *entry
 	kept   bool // entry is in the store
@@ -140,11 +141,18 @@ func (fl *flight) run() {
 		ok = false // the error mustn't take the place of what may stand in for it
 	}
 	if !ok {
+		ans, fl.failed = fl.failure(resp)
+	}
+	switch {
+	case ok:
+		t.solo.clear(fl.hash)
+	case fl.failed:
+		counts.bypassed.Add(1)
+	default:
 		fl.passed(resp)
 		return
 	}
-	t.solo.clear(fl.hash)
-	if !fl.lasting(ans) {
+	if fl.failed || !fl.lasting(ans) {
 		// Whoever comes now would have to ask himself.
 		t.unregister(fl)
 	}
@@ -154,7 +162,11 @@ func (fl *flight) run() {
 	tooLong := fl.spool.fill(resp.ContentLength, func(body []byte) {
 		// The reader may still read the buffer; the entry has its own copy.
 		e := fl.fill.entry(ans, string(body), nil, false)
-		fl.kept = fl.commit(e)
+		if fl.failed {
+			t.store.drop(e)
+		} else {
+			fl.kept = fl.commit(e)
+		}
 		fl.entry = e
 	})
 	if tooLong {

@@ -50,8 +50,10 @@ func (t *Transport) newAsk(req *http.Request) (*ask, bool) {
 // maxKey bounds the length of a URI that is cached.
 const maxKey = 16 << 10
 
-// maxAttempts is how often a reader waits for an answer that can't be shared
-// before he goes alone.
+// maxAttempts is how often a reader waits for an answer that turns out not to
+// be for him, such as another variant or a body that was cut short, before he
+// goes alone. Whoever waits for what can't be stored at all goes alone after the
+// first time, see soloTable: another round would only add to what he waits.
 const maxAttempts = 3
 
 // get answers a GET or HEAD that isn't a plain hit.
@@ -113,7 +115,7 @@ func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
 	h := a.req.Header
 	var s span
 	kind := rangeIgnore
-	if a.byteRange != "" && e.shape.status == http.StatusOK && (ifRange(h, e.etag(), e.field("Last-Modified")) || t.ledger.sabotage.ranges) {
+	if a.byteRange != "" && e.shape.status == http.StatusOK && (t.ifRange(h, e) || t.ledger.sabotage.ranges) {
 		if s, kind = parseRange(a.byteRange, int64(len(e.body()))); kind == rangeMany {
 			return nil
 		}
@@ -206,15 +208,15 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 		m.stored = true
 		return t.fit(a, fl.entry, t.serveNow(a.req, fl.entry, m.appendTo(nil)), span{}, rangeIgnore), nil
 	}
-	m.stored = fl.spool != nil
-	resp := *fl.resp
+	m.stored = fl.spool != nil && !fl.failed
+	resp := fl.resp
 	resp.Request = a.req
-	withStatus(&resp, m)
+	withStatus(resp, m)
 	if len(resp.Header["Date"]) == 0 {
 		resp.Header["Date"] = []string{fl.date()}
 	}
 	if fl.spool == nil {
-		resp.Body = t.watched(ctx, fl)
+		resp.Body = t.watched(ctx, fl, resp.Body)
 	} else {
 		r := &spoolReader{spool: fl.spool, ctx: ctx, gone: fl.leave}
 		r.watch()
@@ -222,9 +224,9 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 	}
 	if a.conditional && fl.validates && resp.StatusCode == http.StatusOK &&
 		t.notModified(a.req.Header, resp.Header.Get("Etag"), resp.Header.Get("Last-Modified"), resp.Header.Get("Date")) {
-		return strip(&resp), nil
+		return strip(resp), nil
 	}
-	return &resp, nil
+	return resp, nil
 }
 
 // wait waits for what somebody else's question brings. It reports again if
@@ -252,8 +254,11 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 	got := fl.entry
 	if got == nil || !got.matches(a.req.Header) {
 		a.attempts++
-		if got != nil {
+		switch {
+		case got != nil:
 			a.vary = got.shape.vary // he asks for his own variant next
+		case serverError(fl.status) && !fl.failed:
+			a.attempts = maxAttempts // the origin forbids to share that it fails
 		}
 		return nil, true, nil
 	}

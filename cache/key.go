@@ -44,8 +44,8 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 		switch {
 		case c >= 'A' && c <= 'Z':
 			c += 'a' - 'A'
-		case c <= ' ':
-			return b, false
+		case c <= ' ', c == '/', c == '\\', c == '?', c == '#', c == '@':
+			return b, false // nothing that a host has
 		}
 		b = append(b, c)
 	}

@@ -74,6 +74,10 @@ func hopByHop(name string) bool {
 // emptied.
 const maxShapes = 1024
 
+// maxShapeSize is from where a shape isn't in the table, but its entry's alone:
+// nobody counts the memory of a table's shape whose entries are gone.
+const maxShapeSize = 8 << 10
+
 type shapes struct {
 	mu    sync.RWMutex
 	byKey map[string]*shape
@@ -184,6 +188,9 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 			break
 		}
 		s.scopes = append(s.scopes, scope)
+	}
+	if s.size > maxShapeSize {
+		return s
 	}
 	t.shapes.mu.Lock()
 	defer t.shapes.mu.Unlock()

@@ -187,7 +187,7 @@ func (w *world) judgeQuestion(x *exchange) {
 		wasted++ // he may have learned by waiting that it does
 	}
 	for _, o := range w.exchanges {
-		if (o.cut || o.status == http.StatusServiceUnavailable) && o.want.uri() == x.want.uri() && o.want.user == x.want.user {
+		if o.cut && o.want.uri() == x.want.uri() && o.want.user == x.want.user {
 			wasted++
 		}
 	}

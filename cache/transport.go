@@ -69,6 +69,9 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 // RoundTrip implements [http.RoundTripper]. The response says in its
 // Cache-Status field (RFC 9211) how it came about.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL == nil {
+		return t.next.RoundTrip(req) // which says what it thinks of that
+	}
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead:
 		if resp := t.hit(req); resp != nil {

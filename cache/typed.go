@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -56,7 +57,7 @@ func (t *Transport) loadTyped(ctx context.Context, href string, header http.Head
 	e := t.store.lookup(hash, key, header)
 	if e == nil {
 		uri, ok := normalize(href)
-		if !ok || uri == href {
+		if !ok || uri == href || hasUser(href) {
 			return nil, false
 		}
 		key = append(append(buf[:0], uri...), identity...)
@@ -75,6 +76,13 @@ func (t *Transport) loadTyped(ctx context.Context, href string, header http.Head
 	t.count(e, v)
 	t.store.shard(hash).counts.typed.Add(1)
 	return value, true
+}
+
+// hasUser reports whether an href names a user. A client makes an Authorization
+// of that.
+func hasUser(href string) bool {
+	u, err := url.Parse(href)
+	return strings.IndexByte(href, '@') >= 0 && (err != nil || u.User != nil)
 }
 
 // special reports whether a request says more than which representation it
