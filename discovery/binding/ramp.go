@@ -33,6 +33,9 @@ type Ramp struct {
 	MaxLatency float64
 	// Check is how often the version is judged. Default: a second.
 	Check time.Duration
+	// Source says how the versions do, wherever their requests pass: a metrics
+	// store, for example. Default: what this process hears by [Ramper.Observe].
+	Source Source
 	// Author is who the revisions are by. Default: "ramp".
 	Author string
 }
@@ -79,7 +82,8 @@ var ErrOvertaken = errors.New("binding: somebody else changed the binding during
 
 // Ramper raises versions and watches how they do. It judges by what it is told
 // through Observe, which is what this process sees: run it where most requests
-// pass, such as in the thin API. It is safe for concurrent use.
+// pass, such as in the thin API, or give ramps a [Source] that sees all. It is
+// safe for concurrent use.
 type Ramper struct {
 	table *Table
 
@@ -145,13 +149,6 @@ func (t *tally) add(failed bool, took time.Duration) {
 	t.took[bucketOf(took)]++
 }
 
-func (t *tally) rate() float64 {
-	if t.requests == 0 {
-		return 0
-	}
-	return float64(t.errors) / float64(t.requests)
-}
-
 // p95 is the upper bound of the bucket that 95 of 100 good answers reach.
 func (t *tally) p95() time.Duration {
 	left := (t.requests - t.errors) - (t.requests-t.errors)*95/100
@@ -163,21 +160,57 @@ func (t *tally) p95() time.Duration {
 	return 0
 }
 
+// measured is what a tally says.
+func (t *tally) measured() Measured {
+	return Measured{Requests: t.requests, Errors: t.errors, P95: t.p95()}
+}
+
+// Measured is how requests for a version went.
+type Measured struct {
+	Requests int
+	// Errors are those of them that failed, or were answered from 500 on.
+	Errors int
+	// P95 is what 95 of 100 good answers took at most.
+	P95 time.Duration
+}
+
+func (m *Measured) rate() float64 {
+	if m.Requests == 0 {
+		return 0
+	}
+	return float64(m.Errors) / float64(m.Requests)
+}
+
+// A Source says how the version of a service that is raised did since a moment,
+// the beginning of a step, and how the other versions did, since then or for
+// longer. While it returns an error the ramp neither goes on nor back. Its ctx
+// ends after five seconds.
+type Source func(ctx context.Context, service, version string, since time.Time) (candidate, others Measured, err error)
+
+// measure asks the ramp's source.
+func (o *observed) measure(ctx context.Context, r *Ramp, since time.Time) (candidate, others Measured, err error) {
+	if r.Source == nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.candidate.measured(), o.others.measured(), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return r.Source(ctx, r.Service, r.Version, since)
+}
+
 // judge says what is wrong with the version so far, or nothing, and whether it
 // was seen enough.
-func (o *observed) judge(r *Ramp) (why string, enough bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c, b := &o.candidate, &o.others
-	if c.requests < r.MinRequests {
+func (r *Ramp) judge(c, b *Measured) (why string, enough bool) {
+	if c.Requests < r.MinRequests {
 		return "", false
 	}
 	if c.rate() > b.rate()+r.MaxErrors {
 		return fmt.Sprintf("%.2f%% of its requests failed, and %.2f%% of the others'", c.rate()*100, b.rate()*100), true
 	}
 	const noise = 2 * time.Millisecond
-	if b.requests-b.errors >= r.MinRequests && float64(c.p95()) > float64(b.p95())*r.MaxLatency+float64(noise) {
-		return fmt.Sprintf("95%% of its answers took up to %v, and the others' %v", c.p95().Round(time.Millisecond/10), b.p95().Round(time.Millisecond/10)), true
+	if b.Requests-b.Errors >= r.MinRequests && float64(c.P95) > float64(b.P95)*r.MaxLatency+float64(noise) {
+		return fmt.Sprintf("95%% of its answers took up to %v, and the others' %v", c.P95.Round(time.Millisecond/10), b.P95.Round(time.Millisecond/10)), true
 	}
 	return "", true
 }
@@ -240,14 +273,18 @@ func overtaken(err error) error {
 func (r *Ramper) hold(ctx context.Context, o *observed, ramp *Ramp, at uint64) (why string, err error) {
 	tick := time.NewTicker(ramp.Check)
 	defer tick.Stop()
-	end := time.Now().Add(ramp.Pause)
+	began := time.Now()
+	end := began.Add(ramp.Pause)
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		why, enough := o.judge(ramp)
+		var enough bool
+		if c, b, failed := o.measure(ctx, ramp, began); failed == nil {
+			why, enough = ramp.judge(&c, &b)
+		}
 		if why != "" {
 			return why, nil
 		}

@@ -97,6 +97,46 @@ func TestRampRaisesInSteps(t *testing.T) {
 	})
 }
 
+// What this process sees is fine; it is the source that counts, while it answers.
+func TestRampJudgesByItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := binding.Measured{Requests: 1000, Errors: 1, P95: 20 * time.Millisecond}
+		for name, c := range map[string]struct {
+			candidate binding.Measured
+			regresses bool
+		}{
+			"errors":  {binding.Measured{Requests: 1000, Errors: 100, P95: 20 * time.Millisecond}, true},
+			"latency": {binding.Measured{Requests: 1000, Errors: 1, P95: 60 * time.Millisecond}, true},
+			"nothing": {good, false},
+		} {
+			silent := time.Now().Add(30 * time.Minute)
+			_, took, err := ramped(t, binding.Ramp{Pause: time.Minute, MinRequests: 30, Source: func(ctx context.Context, service, version string, since time.Time) (binding.Measured, binding.Measured, error) {
+				if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 5*time.Second || service != "orders" || version != "v2" || time.Since(since) > 31*time.Minute {
+					t.Errorf("asked of %s %s since %v, until %v", service, version, since, deadline)
+				}
+				if time.Now().Before(silent) {
+					return binding.Measured{Requests: 1000, Errors: 1000}, good, errors.New("the metrics store is away")
+				}
+				return c.candidate, good, nil
+			}}, fine, nil)
+			var regression *binding.Regression
+			if errors.As(err, &regression) != c.regresses || !c.regresses && err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if took < 30*time.Minute {
+				t.Errorf("%s: while the source doesn't answer nothing is decided, and it was after %v", name, took)
+			}
+		}
+		// What this process sees is no reason then.
+		failing := func(v string, _ int) (bool, time.Duration) { return v == "v2", 20 * time.Millisecond }
+		if _, _, err := ramped(t, binding.Ramp{Pause: time.Minute, MinRequests: 30, Source: func(context.Context, string, string, time.Time) (binding.Measured, binding.Measured, error) {
+			return good, good, nil
+		}}, failing, nil); err != nil {
+			t.Errorf("the source sees nothing wrong: %v", err)
+		}
+	})
+}
+
 // A step lasts until enough was seen: nobody is judged by a handful.
 func TestRampWaitsForRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
