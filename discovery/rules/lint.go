@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ type FindingKind string
 // What lint finds.
 const (
 	// Shadowed is a rule that never wins: for everything it does, one more
-	// specific rule matches wherever it does.
+	// specific rule, or several between them, match wherever it does.
 	Shadowed FindingKind = "shadowed"
 	// Unreachable is a rule that no request can match.
 	Unreachable FindingKind = "unreachable"
@@ -67,8 +68,10 @@ func Accept(set *Set) (*Engine, error) {
 }
 
 // Lint returns what is probably not meant, but for what rules allow. A rule
-// that is shadowed by several others together, each for a part of its
-// requests, isn't found. Ten thousand rules take a moment, not a minute.
+// that several others shadow between them is found where each takes some of the
+// methods, values, hosts or networks that it lists, in up to 256 combinations;
+// where they divide its requests otherwise, such as by presence and absence, it
+// isn't. Ten thousand rules take a moment, not a minute.
 func (e *Engine) Lint() []Finding {
 	var found []Finding
 	report := func(c *compiled, kind FindingKind, other *compiled, words string) {
@@ -93,6 +96,8 @@ func (e *Engine) Lint() []Finding {
 		}
 		if a := e.shadow(c); a != nil {
 			report(c, Shadowed, a, fmt.Sprintf("it never wins: %q matches wherever it does, and comes first because %s", a.rule.ID, a.specificity.over(c.specificity)))
+		} else if by := e.together(c); by != nil {
+			report(c, Shadowed, by[0], "it never wins: "+named(by)+" come first, and between them match wherever it does")
 		}
 	}
 	for _, group := range groups {
@@ -106,6 +111,18 @@ func (e *Engine) Lint() []Finding {
 		return strings.Compare(a.Rule+"\x00"+string(a.Kind)+a.Other, b.Rule+"\x00"+string(b.Kind)+b.Other)
 	})
 	return found
+}
+
+// named lists the ids of rules.
+func named(rules []*compiled) string {
+	ids := make([]string, len(rules))
+	for i, r := range rules {
+		ids[i] = strconv.Quote(r.rule.ID)
+	}
+	if len(ids) > 5 {
+		ids = append(ids[:5], fmt.Sprintf("%d more", len(ids)-5))
+	}
+	return strings.Join(ids, ", ")
 }
 
 // unreachable says why no request matches the rule, or nothing.
