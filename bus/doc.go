@@ -46,6 +46,9 @@
 // [Bus.Request] asks one of the servers of a subject ([Bus.Serve]). The deadline
 // travels with the question, a cancelled caller cancels the server's context
 // where the driver can, and [ErrNoResponders] comes at once when nobody serves.
+// [Bus.Ask] and [Bus.Questions] do the same for protocols that have an envelope of
+// their own: bytes instead of events, and answers that need not wait until the
+// handler returns.
 //
 // # Errors
 //

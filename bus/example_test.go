@@ -130,3 +130,17 @@ func ExampleBus_Request() {
 	fmt.Println(errors.Is(err, bus.ErrNoResponders))
 	// Output: true
 }
+
+func ExampleBus_Ask() {
+	ctx := context.Background()
+	b := membus.New(nil)
+	_, err := b.Questions(ctx, "clock", "clocks", func(q *bus.Question) {
+		go q.Answer(append(q.Data, " o'clock"...)) // by whoever knows it, whenever
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	answer, err := b.Ask(ctx, "clock", []byte("nine"))
+	fmt.Println(string(answer), err, b.Shutdown(ctx))
+	// Output: nine o'clock <nil> <nil>
+}

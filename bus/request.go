@@ -16,27 +16,32 @@ import (
 // [*RemoteError] when the handler failed. Nothing is retried: the question may
 // have been answered although the answer got lost.
 func (b *Bus) Request(ctx context.Context, subject string, e Event) (Event, error) {
-	answer, err := b.request(ctx, subject, e)
+	answer, err := b.ask(ctx, subject, func(ctx context.Context, m *driver.Message) error { return b.encode(ctx, subject, &e, m) })
+	var reply Event
 	if err == nil {
-		return answer, nil
+		err = b.check(&answer)
 	}
-	var a *driver.AnswerError
-	if errors.As(err, &a) {
-		return Event{}, &RemoteError{Subject: subject, Message: a.Text}
+	if err == nil {
+		err = reply.fromMessage(&answer)
 	}
-	return Event{}, fmt.Errorf("bus: request %s: %w", subject, err)
+	if err != nil {
+		return Event{}, requestError(subject, err)
+	}
+	return reply, nil
 }
 
-func (b *Bus) request(ctx context.Context, subject string, e Event) (Event, error) {
+// ask sends the message that fill makes.
+func (b *Bus) ask(ctx context.Context, subject string, fill func(context.Context, *driver.Message) error) (driver.Message, error) {
+	var m driver.Message
 	if err := CheckName(subject); err != nil {
-		return Event{}, err
+		return m, err
 	}
 	r, ok := b.driver.(driver.Requester)
 	if !ok {
-		return Event{}, errors.ErrUnsupported
+		return m, errors.ErrUnsupported
 	}
 	if err := b.enter(); err != nil {
-		return Event{}, err
+		return m, err
 	}
 	defer b.leave()
 	if _, ok := ctx.Deadline(); !ok {
@@ -44,22 +49,10 @@ func (b *Bus) request(ctx context.Context, subject string, e Event) (Event, erro
 		ctx, cancel = context.WithTimeout(ctx, b.opts.RequestTimeout)
 		defer cancel()
 	}
-	var m driver.Message
-	if err := b.encode(ctx, subject, &e, &m); err != nil {
-		return Event{}, err
+	if err := fill(ctx, &m); err != nil {
+		return m, err
 	}
-	answer, err := r.Request(ctx, subject, &m)
-	if err != nil {
-		return Event{}, err
-	}
-	if err := b.check(&answer); err != nil {
-		return Event{}, err
-	}
-	var reply Event
-	if err := reply.fromMessage(&answer); err != nil {
-		return Event{}, err
-	}
-	return reply, nil
+	return r.Request(ctx, subject, &m)
 }
 
 // ServeOptions are the options of Bus.Serve. The zero value is useful.
@@ -75,6 +68,15 @@ type ServeOptions struct {
 // driver can tell. An error or panic of h becomes the caller's [*RemoteError].
 // ctx bounds only the subscribing.
 func (b *Bus) Serve(ctx context.Context, subject, group string, h func(ctx context.Context, e Event) (Event, error), opts *ServeOptions) (*Subscription, error) {
+	return b.serve(subject, group, opts, func(r driver.Requester, parallel int) (driver.Subscription, error) {
+		return r.Serve(ctx, subject, group, parallel, func(ctx context.Context, m driver.Message) (driver.Message, error) {
+			return b.answer(ctx, subject, m, h)
+		})
+	}, nil)
+}
+
+// serve starts a subscription to requests.
+func (b *Bus) serve(subject, group string, opts *ServeOptions, start func(r driver.Requester, parallel int) (driver.Subscription, error), finish func(context.Context) error) (*Subscription, error) {
 	if err := errors.Join(CheckName(subject), CheckName(group)); err != nil {
 		return nil, fmt.Errorf("bus: serve: %w", err)
 	}
@@ -86,11 +88,7 @@ func (b *Bus) Serve(ctx context.Context, subject, group string, h func(ctx conte
 	if opts != nil && opts.Parallel > 0 {
 		parallel = opts.Parallel
 	}
-	s, err := b.subscribe(&Subscription{cancel: func() {}}, func() (driver.Subscription, error) {
-		return r.Serve(ctx, subject, group, parallel, func(ctx context.Context, m driver.Message) (driver.Message, error) {
-			return b.answer(ctx, subject, m, h)
-		})
-	})
+	s, err := b.subscribe(&Subscription{cancel: func() {}, finish: finish}, func() (driver.Subscription, error) { return start(r, parallel) })
 	if err != nil {
 		return nil, fmt.Errorf("bus: serve %s: %w", subject, err)
 	}
@@ -101,7 +99,7 @@ func (b *Bus) answer(ctx context.Context, subject string, m driver.Message, h fu
 	defer func() {
 		if v := recover(); v != nil {
 			b.log.Error("request handler panicked", "subject", subject, "panic", v, "stack", string(debug.Stack()))
-			err = errors.New("internal error")
+			err = errInternal
 		}
 	}()
 	var e Event

@@ -76,6 +76,8 @@ func Run(t *testing.T, open Open, f Features) {
 		{"Request", testRequest, f.Requests},
 		{"RequestDeadline", testRequestDeadline, f.Requests},
 		{"RequestCancel", testRequestCancel, f.Requests && f.CancelsServer},
+		{"Questions", testQuestions, f.Requests},
+		{"QuestionCancel", testQuestionCancel, f.Requests && f.CancelsServer},
 		{"NoResponders", testNoResponders, f.Requests},
 		{"Servers", testServers, f.Requests},
 		{"Stream", testStream, f.Streams},

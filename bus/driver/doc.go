@@ -21,6 +21,6 @@
 // # Growth
 //
 // Everything that not every broker can do is a small optional interface
-// ([Requester], [Streamer], [Reader]); a driver without it makes the core answer
-// errors.ErrUnsupported. Released interfaces are never widened.
+// ([Requester], [Questioner], [Streamer], [Reader]); a driver without it makes the core answer
+// errors.ErrUnsupported, or do with less. Released interfaces are never widened.
 package driver
