@@ -3,6 +3,8 @@ package natsbus
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +25,7 @@ const backlog = 8192
 // goroutines.
 type server struct {
 	conn     *conn
-	h        func(context.Context, driver.Message) (driver.Message, error)
+	h        func(*question)
 	parallel int
 	in       chan *nats.Msg
 	sub      *nats.Subscription
@@ -37,14 +39,24 @@ type server struct {
 
 	mu      sync.Mutex
 	workers int
-	running map[string]context.CancelFunc // by reply subject
+	gone    bool                 // Detach has begun
+	running map[string]*question // by reply subject
 }
 
 // Serve implements driver.Requester.
 func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
+	return c.serve(ctx, subject, group, parallel, func(q *question) { q.handle(h) })
+}
+
+// Questions implements driver.Questioner.
+func (c *conn) Questions(ctx context.Context, subject, group string, parallel int, h func(driver.Question)) (driver.Subscription, error) {
+	return c.serve(ctx, subject, group, parallel, func(q *question) { h(q) })
+}
+
+func (c *conn) serve(ctx context.Context, subject, group string, parallel int, h func(*question)) (driver.Subscription, error) {
 	s := &server{
 		conn: c, h: h, parallel: parallel, in: make(chan *nats.Msg, backlog), drained: make(chan struct{}),
-		running: make(map[string]context.CancelFunc),
+		running: make(map[string]*question),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
@@ -103,39 +115,106 @@ func (s *server) work() {
 	}
 }
 
-// serve answers one request.
+// serve has one request handled.
 func (s *server) serve(m *nats.Msg) {
-	var ctx context.Context
-	var cancel context.CancelFunc
-	if left, ok := timeLeft(m.Reply); ok {
-		ctx, cancel = context.WithTimeout(s.ctx, left)
-	} else {
-		ctx, cancel = context.WithCancel(s.ctx)
+	q := &question{server: s, msg: m}
+	s.mu.Lock()
+	s.running[m.Reply] = q
+	q.cancelled = s.gone
+	s.mu.Unlock()
+	s.h(q)
+}
+
+// question is a request until it is answered. The server's mutex guards it.
+type question struct {
+	server    *server
+	msg       *nats.Msg
+	answered  bool
+	cancelled bool
+	onCancel  func()
+}
+
+// handle has h answer when it returns.
+func (q *question) handle(h func(context.Context, driver.Message) (driver.Message, error)) {
+	ctx := new(respite)
+	if left, ok := timeLeft(q.msg.Reply); ok {
+		ctx.deadline = time.Now().Add(left)
 	}
+	cancel := func() { ctx.end(context.Canceled) }
 	defer cancel()
-	s.mu.Lock()
-	s.running[m.Reply] = cancel
-	s.mu.Unlock()
-	out, err := s.h(ctx, message(m))
-	s.mu.Lock()
-	lone := len(s.running) <= maxLone && len(s.in) == 0
-	delete(s.running, m.Reply)
-	s.mu.Unlock()
-	if err = s.reply(ctx, m.Reply, &out, err, lone); err != nil {
-		s.conn.log.Debug("answer", "subject", m.Subject, "error", err)
+	q.OnCancel(cancel)
+	out, err := h(ctx, q.Message())
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		q.settle() // the caller's own clock says it better
+		return
+	}
+	q.Answer(out, err)
+}
+
+// Message implements driver.Question.
+func (q *question) Message() driver.Message { return message(q.msg) }
+
+// OnCancel implements driver.Question.
+func (q *question) OnCancel(f func()) {
+	q.server.mu.Lock()
+	now := q.cancelled
+	q.onCancel = f
+	q.server.mu.Unlock()
+	if now {
+		f()
 	}
 }
 
-// reply sends what the handler returned.
-func (s *server) reply(ctx context.Context, to string, out *driver.Message, err error, lone bool) error {
-	switch {
-	case err == nil:
-		return s.conn.write(to, "", out, lone)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil // the caller's own clock says it better
+// Answer implements driver.Question.
+func (q *question) Answer(out driver.Message, err error) {
+	first, lone := q.settle()
+	if !first {
+		return
 	}
-	text := err.Error()
-	return s.conn.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
+	to, c := q.msg.Reply, q.server.conn
+	if err == nil {
+		err = c.write(to, "", &out, lone)
+	} else {
+		text := err.Error()
+		err = c.nc.PublishMsg(&nats.Msg{Subject: to, Header: nats.Header{errorHeader: {escape(text[:min(len(text), 4096)])}}})
+	}
+	if err != nil {
+		c.log.Debug("answer", "subject", q.msg.Subject, "error", err)
+	}
+}
+
+// settle ends the question, once. lone says that few others are under way.
+func (q *question) settle() (first, lone bool) {
+	s := q.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.answered {
+		return false, false
+	}
+	lone = len(s.running) <= maxLone && len(s.in) == 0
+	q.answered, q.onCancel = true, nil
+	if s.running[q.msg.Reply] == q {
+		delete(s.running, q.msg.Reply)
+	}
+	return true, lone
+}
+
+// cancelled is told of every request on the subject that was given up; one server
+// has it.
+func (s *server) cancelled(m *nats.Msg) { s.giveUp(string(m.Data)) }
+
+// giveUp cancels a question.
+func (s *server) giveUp(reply string) {
+	s.mu.Lock()
+	var f func()
+	if q := s.running[reply]; q != nil && !q.cancelled {
+		q.cancelled = true
+		f = q.onCancel
+	}
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 // timeLeft reads the end of a reply subject made by Request.
@@ -152,17 +231,6 @@ func timeLeft(reply string) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, true
 }
 
-// cancelled is told of every request on the subject that was given up; one server
-// has it.
-func (s *server) cancelled(m *nats.Msg) {
-	s.mu.Lock()
-	cancel := s.running[string(m.Data)]
-	s.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-}
-
 // Stop implements driver.Subscription.
 func (s *server) Stop(ctx context.Context) error {
 	if err := s.conn.drain(ctx, s.sub, s.drained); err != nil {
@@ -175,6 +243,13 @@ func (s *server) Stop(ctx context.Context) error {
 // Detach implements driver.Subscription.
 func (s *server) Detach(ctx context.Context) error {
 	s.cancel()
+	s.mu.Lock()
+	s.gone = true
+	left := slices.Collect(maps.Keys(s.running))
+	s.mu.Unlock()
+	for _, reply := range left {
+		s.giveUp(reply)
+	}
 	_ = s.cancels.Unsubscribe()
 	if !s.conn.nc.IsConnected() {
 		return nil
