@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -27,12 +28,19 @@ type exchange struct {
 	cancel  context.CancelCauseFunc
 	expire  context.CancelFunc // of the deadline
 	silence time.Duration
-	lease   *time.Timer // ends an exchange whose client is silent
-	left    bool        // counted out; the server's mu guards it
+	left    bool // counted out; the server's mu guards it
+
+	mu    sync.Mutex
+	open  *bus.Question // the client's first question, until it is answered
+	limit uint64        // bytes of body that it wants
+	// lease answers that question when there is nothing to say, and then ends an
+	// exchange whose client is silent.
+	lease *time.Timer
+	known bool // the client was answered, or has given a sign of life
 }
 
-// begin starts the handler, or says with which status to refuse.
-func (s *Server) begin(f *frame) (*exchange, int) {
+// begin makes the exchange, or says with which status to refuse.
+func (s *Server) begin(f *frame, q *bus.Question) (*exchange, int) {
 	if f.length > s.opts.MaxRequestBytes && s.opts.MaxRequestBytes > 0 {
 		return nil, http.StatusRequestEntityTooLarge
 	}
@@ -47,15 +55,15 @@ func (s *Server) begin(f *frame) (*exchange, int) {
 	if err != nil {
 		return nil, http.StatusBadRequest
 	}
-	x := &exchange{server: s, id: f.id, length: f.length}
+	x := &exchange{server: s, id: f.id, length: f.length, open: q, limit: min(f.limit, uint64(s.opts.ChunkBytes))}
 	x.silence = min(max(within(f.silence), time.Second), s.opts.Silence)
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	ctx, cancel := context.WithCancelCause(context.Background()) // Shutdown cancels those that are left
 	x.cancel, x.expire = cancel, func() {}
 	if f.timeout > 0 {
 		ctx, x.expire = context.WithTimeout(ctx, time.Duration(min(f.timeout, 1<<40))*time.Millisecond)
 	}
 	x.ctx = ctx
-	x.out = &flow{limit: s.opts.WindowBytes, least: 4 << 10}
+	x.out = &flow{limit: s.opts.WindowBytes, least: 4 << 10, first: x.answerOpen}
 	r := &http.Request{
 		Method: f.method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: endToEnd(f.header), Host: f.host, RequestURI: f.target, RemoteAddr: "httpbus", ContentLength: f.length,
@@ -82,43 +90,21 @@ func (s *Server) begin(f *frame) (*exchange, int) {
 	}
 	x.request = r.WithContext(ctx)
 	x.w = &response{x: x, header: make(http.Header)}
-	// Until the client has heard of the exchange it can give no sign of life.
-	x.lease = time.AfterFunc(2*x.silence+within(f.wait), x.expired)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.exchanges[x.id] != nil || s.ctx.Err() != nil || len(s.exchanges) >= 16*s.opts.MaxConcurrent {
-		x.lease.Stop()
 		x.expire()
 		cancel(nil)
 		return nil, http.StatusServiceUnavailable
 	}
+	x.mu.Lock()
+	x.lease = time.AfterFunc(within(f.wait), x.expired)
+	x.mu.Unlock()
 	s.exchanges[x.id] = x
 	s.live++
-	select {
-	case s.jobs <- x:
-	default:
-		s.handlers.Go(func() { s.work(x) })
-	}
+	s.handlers.Add(1)
 	return x, 0
-}
-
-// work runs one handler after the other: a new goroutine would grow its stack
-// again for every request.
-func (s *Server) work(x *exchange) {
-	for {
-		x.run()
-		if s.resting.Add(1) > int32(s.opts.MaxConcurrent) {
-			s.resting.Add(-1)
-			return
-		}
-		select {
-		case x = <-s.jobs:
-			s.resting.Add(-1)
-		case <-s.ctx.Done():
-			return
-		}
-	}
 }
 
 func target(method, target string) (*url.URL, error) {
@@ -133,6 +119,7 @@ func target(method, target string) (*url.URL, error) {
 
 // run calls the handler and ends the response.
 func (x *exchange) run() {
+	defer x.server.handlers.Done()
 	defer func() { <-x.server.slots }()
 	err := x.handle()
 	if err == nil {
@@ -169,10 +156,26 @@ func (x *exchange) handle() (err error) {
 var errAborted = errors.New("the handler aborted the response")
 
 // alive notes a sign of life of the client.
-func (x *exchange) alive() { x.lease.Reset(2 * x.silence) }
+func (x *exchange) alive() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.known = true
+	x.lease.Reset(2 * x.silence)
+}
 
-// expired ends an exchange whose client was silent for too long.
+// expired answers a client that waits for the head, and ends an exchange whose
+// client was silent for too long. Until the client has heard of the exchange it
+// can give no sign of life.
 func (x *exchange) expired() {
+	x.mu.Lock()
+	if !x.known {
+		x.known = true
+		x.lease.Reset(2 * x.silence)
+		x.mu.Unlock()
+		x.answerOpen()
+		return
+	}
+	x.mu.Unlock()
 	x.give(errSilent)
 	x.server.forget(x)
 }
@@ -189,14 +192,47 @@ func (x *exchange) give(why error) {
 	x.out.end(why)
 }
 
-// answer says what there is of the response from the offset on. linger says that
-// the client may ask again if it doesn't hear the answer.
-func (x *exchange) answer(ctx context.Context, offset, limit, wait uint64, wantHead, linger bool) (bus.Event, error) {
-	s := x.server
-	ctx, cancel := context.WithTimeout(ctx, within(wait))
+// cancelled ends an exchange whose client gave up before it had an answer, or
+// whose server did.
+func (x *exchange) cancelled() {
+	why := context.Canceled
+	x.server.mu.Lock()
+	if x.server.closed {
+		why = errShutdown
+	}
+	x.server.mu.Unlock()
+	x.give(why)
+	x.server.forget(x)
+}
+
+// answerOpen answers the client's first question, if it hasn't been answered yet,
+// with what there is.
+func (x *exchange) answerOpen() {
+	x.mu.Lock()
+	q := x.open
+	x.open = nil
+	x.mu.Unlock()
+	if q == nil {
+		return
+	}
+	body, begun, ended, err := x.out.start(int(x.limit))
+	q.Answer(x.reply(0, body, true, begun, ended, err, false))
+}
+
+// answer says what there is of the response from the offset on, and waits if there
+// is nothing.
+func (x *exchange) answer(ctx context.Context, f *frame) []byte {
+	ctx, cancel := context.WithTimeout(ctx, within(f.wait))
 	defer cancel()
-	limit = min(limit, uint64(s.opts.ChunkBytes))
-	body, begun, ended, err := x.out.take(ctx, nil, offset, int(limit), wantHead)
+	head := f.flags&flagWantHead != 0
+	body, begun, ended, err := x.out.take(ctx, f.offset, int(min(f.limit, uint64(x.server.opts.ChunkBytes))), head)
+	return x.reply(f.offset, body, head, begun, ended, err, true)
+}
+
+// reply makes the answer. linger says that the client may ask again if it doesn't
+// hear it.
+func (x *exchange) reply(offset uint64, body []byte, wantHead, begun, ended bool, err error, linger bool) []byte {
+	s := x.server
 	if err != nil {
 		if !errors.Is(err, errFrame) {
 			s.delivered(x, linger)
@@ -213,11 +249,11 @@ func (x *exchange) answer(ctx context.Context, offset, limit, wait uint64, wantH
 		reply.trailer = x.w.trailer
 		s.delivered(x, linger)
 	}
-	return pack(&reply), nil
+	return pack(&reply)
 }
 
 // push takes a piece of the request's body.
-func (x *exchange) push(ctx context.Context, f *frame) (bus.Event, error) {
+func (x *exchange) push(ctx context.Context, f *frame) ([]byte, error) {
 	reply := frame{kind: kindTaken, id: x.id, flags: flagStop}
 	if x.in == nil {
 		return pack(&reply), nil
@@ -226,7 +262,7 @@ func (x *exchange) push(ctx context.Context, f *frame) (bus.Event, error) {
 	end := f.offset + uint64(len(f.body))
 	switch {
 	case len(f.body) > x.server.opts.WindowBytes:
-		return bus.Event{}, complain("%d bytes at once", len(f.body))
+		return nil, complain("%d bytes at once", len(f.body))
 	case most > 0 && end > uint64(most):
 		x.in.end(&http.MaxBytesError{Limit: most})
 		return pack(&reply), nil
@@ -238,7 +274,7 @@ func (x *exchange) push(ctx context.Context, f *frame) (bus.Event, error) {
 	defer cancel()
 	at, stopped, err := x.in.put(ctx, f.offset, f.body)
 	if err != nil {
-		return bus.Event{}, err
+		return nil, err
 	}
 	reply.offset = at
 	if !stopped {

@@ -3,6 +3,7 @@ package httpbus
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -10,8 +11,9 @@ import (
 // what the reader hasn't confirmed, so that an answer that got lost can be given
 // again. Its methods may be called from any goroutine.
 type flow struct {
-	limit int // bytes held before the writer waits
-	least int // unflushed bytes that the reader gets without a flush
+	limit int    // bytes held before the writer waits
+	least int    // unflushed bytes that the reader gets without a flush
+	first func() // called when begun is set, by whoever does so; may be nil
 
 	mu      sync.Mutex
 	data    []byte // data[0] is at offset base
@@ -22,6 +24,16 @@ type flow struct {
 	err     error  // why it ended early
 	stopped error  // why the reader wants no more
 	change  chan struct{}
+}
+
+// begin has the head go. It returns what to call once mu is no longer held.
+func (f *flow) begin() func() {
+	if f.begun || f.first == nil {
+		f.begun = true
+		return func() {}
+	}
+	f.begun = true
+	return f.first
 }
 
 // changed wakes whoever waits; mu is held.
@@ -70,11 +82,13 @@ func (f *flow) write(ctx context.Context, p []byte) (n int, err error) {
 		}
 		part := p[:min(len(p), f.limit-len(f.data))]
 		f.data = append(f.data, part...)
+		first := func() {}
 		if len(f.data) >= f.least {
-			f.begun = true
+			first = f.begin()
 			f.changed()
 		}
 		f.mu.Unlock()
+		first()
 		n += len(part)
 		p = p[len(part):]
 	}
@@ -110,22 +124,26 @@ func (f *flow) put(ctx context.Context, offset uint64, p []byte) (at uint64, sto
 // flush gives everything written so far to the reader.
 func (f *flow) flush() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.flushed = f.base + uint64(len(f.data))
-	f.begun = true
+	first := f.begin()
 	f.changed()
+	f.mu.Unlock()
+	first()
 }
 
 // end says that nothing follows; err, if any, that something is missing. Only the
 // first call counts.
 func (f *flow) end(err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.ended {
+		f.mu.Unlock()
 		return
 	}
-	f.ended, f.err, f.begun = true, err, true
+	f.ended, f.err = true, err
+	first := f.begin()
 	f.changed()
+	f.mu.Unlock()
+	first()
 }
 
 // stop says that the reader wants no more, and why.
@@ -139,45 +157,65 @@ func (f *flow) stop(why error) {
 	f.changed()
 }
 
-// start reports whether anything was shown to the reader or may be.
+// started reports whether anything was shown to the reader or may be.
 func (f *flow) started() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.begun
 }
 
-// take confirms everything before offset and appends up to limit bytes from there
-// to dst, waiting until there is something to say or ctx ends. begun says that the
-// head may go, ended that what is appended is the last of the body.
-func (f *flow) take(ctx context.Context, dst []byte, offset uint64, limit int, head bool) (out []byte, begun, ended bool, err error) {
+// take confirms everything before offset and returns up to limit bytes from there,
+// waiting until there is something to say or ctx ends. begun says that the head
+// may go, ended that what is returned is the last of the body.
+func (f *flow) take(ctx context.Context, offset uint64, limit int, head bool) (p []byte, begun, ended bool, err error) {
 	f.mu.Lock()
 	if offset < f.base || offset > f.base+uint64(len(f.data)) {
 		defer f.mu.Unlock()
-		return dst, f.begun, false, complain("body asked for at %d, here are %d to %d", offset, f.base, f.base+uint64(len(f.data)))
+		return nil, f.begun, false, complain("body asked for at %d, here are %d to %d", offset, f.base, f.base+uint64(len(f.data)))
 	}
 	if n := offset - f.base; n > 0 {
 		f.data = append(f.data[:0], f.data[n:]...)
 		f.base = offset
 		f.changed()
 	}
-	avail := func() int {
-		if f.ended || len(f.data) >= f.least {
-			return len(f.data)
-		}
-		return int(max(f.flushed, f.base) - f.base)
-	}
-	if f.await(ctx, func() bool { return head && f.begun || avail() > 0 && limit > 0 || f.ended }) != nil {
+	if f.await(ctx, func() bool { return head && f.begun || f.avail() > 0 && limit > 0 || f.ended }) != nil {
 		f.mu.Lock()
 	}
 	defer f.mu.Unlock()
 	if f.base != offset {
-		return dst, f.begun, false, complain("body asked for by two at once")
+		return nil, f.begun, false, complain("body asked for by two at once")
 	}
+	p, ended, err = f.piece(limit)
+	return slices.Clone(p), f.begun, ended, err
+}
+
+// start returns what there is of the body from its beginning on, without waiting
+// and without copying what will not change any more.
+func (f *flow) start(limit int) (p []byte, begun, ended bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, ended, err = f.piece(limit)
+	if !f.ended {
+		p = slices.Clone(p)
+	}
+	return p, f.begun, ended, err
+}
+
+// avail is how much the reader may have; mu is held.
+func (f *flow) avail() int {
+	if f.ended || len(f.data) >= f.least {
+		return len(f.data)
+	}
+	return int(max(f.flushed, f.base) - f.base)
+}
+
+// piece is the part of data that the reader may have next; mu is held.
+func (f *flow) piece(limit int) (p []byte, ended bool, err error) {
 	if f.ended && f.err != nil && len(f.data) == 0 {
-		return dst, f.begun, false, f.err
+		return nil, false, f.err
 	}
-	n := min(avail(), limit)
-	return append(dst, f.data[:n]...), f.begun, f.ended && f.err == nil && n == len(f.data), nil
+	n := min(f.avail(), limit)
+	return f.data[:n:n], f.ended && f.err == nil && n == len(f.data), nil
 }
 
 // read is io.Reader for a reader that confirms at once.

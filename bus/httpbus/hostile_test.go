@@ -147,12 +147,12 @@ func TestServerSurvivesHostileQuestions(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(subject string, f frame) (frame, error) {
-		e, err := client.Request(t.Context(), subject, pack(&f))
+		data, err := client.Ask(t.Context(), subject, pack(&f))
 		if err != nil {
 			return frame{}, err
 		}
 		var got frame
-		return got, got.decode(e.Data, 1<<16)
+		return got, got.decode(data, 1<<16)
 	}
 	at := instanceSubject("svc", s.instance)
 	open := frame{kind: kindOpen, flags: flagComplete, id: "x", method: "GET", target: "/", length: -1, wait: 10, limit: 100}
@@ -182,8 +182,8 @@ func TestServerSurvivesHostileQuestions(t *testing.T) {
 			t.Errorf("%s must be answered by %d, got %+v, %v", name, c.status, got, err)
 		}
 	}
-	if _, err := client.Request(t.Context(), at, bus.Event{Type: "x", Data: []byte(`{"json":1}`)}); err == nil {
-		t.Error("an event that carries no frame must be answered by an error")
+	if _, err := client.Ask(t.Context(), at, []byte(`{"json":1}`)); err == nil {
+		t.Error("a message that carries no frame must be answered by an error")
 	}
 	resp, err := (&http.Client{Transport: NewTransport(client, nil)}).Do(mustRequest(t))
 	if err != nil {
@@ -223,17 +223,17 @@ func TestClientRefusesHostileAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, there := connected(t)
-			evil := func(answer func(q *frame) frame) func(context.Context, bus.Event) (bus.Event, error) {
-				return func(_ context.Context, e bus.Event) (bus.Event, error) {
+			evil := func(answer func(q *frame) frame) func(*bus.Question) {
+				return func(question *bus.Question) {
 					var q frame
-					if err := q.decode(e.Data, 1<<16); err != nil {
+					if err := q.decode(question.Data, 1<<16); err != nil {
 						t.Error(err)
 					}
 					f := answer(&q)
-					return pack(&f), nil
+					question.Answer(pack(&f))
 				}
 			}
-			_, err := there.Serve(t.Context(), openSubject("svc"), group, evil(func(q *frame) frame {
+			_, err := there.Questions(t.Context(), openSubject("svc"), group, evil(func(q *frame) frame {
 				f := ok()
 				f.id = q.id
 				if c.open != nil {
@@ -244,7 +244,7 @@ func TestClientRefusesHostileAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = there.Serve(t.Context(), instanceSubject("svc", "evil"), group, evil(func(q *frame) frame {
+			_, err = there.Questions(t.Context(), instanceSubject("svc", "evil"), group, evil(func(q *frame) frame {
 				f := frame{kind: kindReply, flags: flagEnd, id: q.id, instance: "evil", offset: q.offset, body: []byte("end")}
 				if c.pull != nil {
 					f.flags = 0

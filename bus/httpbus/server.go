@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -61,14 +60,13 @@ func (o *ServeOptions) fill(b *bus.Bus) {
 	}
 }
 
-// fit gives sizes that go into one message together, also when the event travels
-// as JSON and the frame in it as base64.
+// fit gives sizes that go into one message together.
 func fit(b *bus.Bus, chunk, header int) (int, int) {
 	room := b.Driver().MaxPayload
 	if room <= 0 {
 		room = 1 << 20
 	}
-	room = room*3/4 - 4<<10
+	room -= 4 << 10
 	if header <= 0 {
 		header = 64 << 10
 	}
@@ -114,8 +112,6 @@ type Server struct {
 	slots    chan struct{}
 	ctx      context.Context //nolint:containedctx // ends at Shutdown
 	cancel   context.CancelFunc
-	jobs     chan *exchange // unbuffered, to a handler's goroutine that rests
-	resting  atomic.Int32
 	handlers sync.WaitGroup
 
 	mu        sync.Mutex
@@ -135,7 +131,7 @@ type Server struct {
 // Flush; panicking with http.ErrAbortHandler aborts the response. Hijacking,
 // pushing and Upgrade are not supported.
 func Serve(ctx context.Context, b *bus.Bus, service string, handler http.Handler, opts *ServeOptions) (*Server, error) {
-	s := &Server{bus: b, handler: handler, instance: newID(), jobs: make(chan *exchange), exchanges: make(map[string]*exchange)}
+	s := &Server{bus: b, handler: handler, instance: newID(), exchanges: make(map[string]*exchange)}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -163,17 +159,17 @@ func (s *Server) join(ctx context.Context, service string) (err error) {
 		}
 	}()
 	// Questions about bodies may wait at the server, many at once.
-	s.rest, err = s.bus.Serve(ctx, instanceSubject(service, s.instance), group, s.answerRest, &bus.ServeOptions{Parallel: 8 * s.opts.MaxConcurrent})
+	s.rest, err = s.bus.Questions(ctx, instanceSubject(service, s.instance), group, s.answerRest, &bus.ServeOptions{Parallel: 8 * s.opts.MaxConcurrent})
 	if err != nil {
 		return err
 	}
 	joined = append(joined, s.rest)
-	s.cancels, err = s.bus.Serve(ctx, everyInstance(service), s.instance, s.answerRest, nil)
+	s.cancels, err = s.bus.Questions(ctx, everyInstance(service), s.instance, s.answerRest, nil)
 	if err != nil {
 		return err
 	}
 	joined = append(joined, s.cancels)
-	s.opens, err = s.bus.Serve(ctx, openSubject(service), group, s.answerOpen, &bus.ServeOptions{Parallel: 2 * s.opts.MaxConcurrent})
+	s.opens, err = s.bus.Questions(ctx, openSubject(service), group, s.serveOpen, &bus.ServeOptions{Parallel: 2 * s.opts.MaxConcurrent})
 	return err
 }
 
@@ -230,50 +226,76 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 var errShutdown = errors.New("the server was shut down")
 
-// answerOpen answers a kindOpen.
-func (s *Server) answerOpen(ctx context.Context, e bus.Event) (bus.Event, error) {
+// serveOpen handles a kindOpen: it calls the handler. The question is answered
+// while that runs, if it has something to say before it returns.
+func (s *Server) serveOpen(q *bus.Question) {
 	var f frame
-	if err := f.decode(e.Data, s.opts.MaxHeaderBytes); err != nil {
-		return s.refuse(err)
+	if err := f.decode(q.Data, s.opts.MaxHeaderBytes); err != nil {
+		s.refuse(q, err)
+		return
 	}
 	if f.kind != kindOpen || f.id == "" {
-		return s.refuse(complain("kind %d begins no exchange", f.kind))
+		s.refuse(q, complain("kind %d begins no exchange", f.kind))
+		return
 	}
-	select {
-	case s.slots <- struct{}{}:
-	default:
-		timer := time.NewTimer(within(f.wait))
-		defer timer.Stop()
-		select {
-		case s.slots <- struct{}{}:
-		case <-timer.C:
-			return s.status(&f, http.StatusServiceUnavailable)
-		case <-ctx.Done():
-			return bus.Event{}, context.Cause(ctx)
-		}
+	if !s.slot(q, &f) {
+		return
 	}
-	x, status := s.begin(&f)
+	x, status := s.begin(&f, q)
 	if status != 0 {
 		<-s.slots
-		return s.status(&f, status)
+		q.Answer(s.status(&f, status))
+		return
 	}
+	q.OnCancel(x.cancelled)
 	if f.flags&flagComplete == 0 {
-		f.wait = 0 // the client needs to know where to send the body
+		x.answerOpen() // the client needs to know where to send the body
 	}
-	reply, err := x.answer(ctx, 0, f.limit, f.wait, true, false)
-	if ctx.Err() != nil {
-		x.give(context.Cause(ctx)) // nobody hears the answer
-		s.forget(x)
+	x.run()
+}
+
+// slot waits for room for one more handler, and answers if there is none.
+func (s *Server) slot(q *bus.Question, f *frame) bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	default:
 	}
-	return reply, err
+	timer := time.NewTimer(within(f.wait))
+	defer timer.Stop()
+	gone := make(chan struct{})
+	q.OnCancel(sync.OnceFunc(func() { close(gone) }))
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		q.Answer(s.status(f, http.StatusServiceUnavailable))
+	case <-gone:
+		q.Answer(s.status(f, http.StatusServiceUnavailable))
+	}
+	return false
 }
 
 // answerRest answers what concerns an exchange that is open here.
-func (s *Server) answerRest(ctx context.Context, e bus.Event) (bus.Event, error) {
+func (s *Server) answerRest(q *bus.Question) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	q.OnCancel(cancel)
 	var f frame
-	if err := f.decode(e.Data, s.opts.MaxHeaderBytes); err != nil {
-		return s.refuse(err)
+	err := f.decode(q.Data, s.opts.MaxHeaderBytes)
+	var answer []byte
+	if err == nil {
+		answer, err = s.about(ctx, &f)
 	}
+	if err != nil {
+		s.refuse(q, err)
+		return
+	}
+	q.Answer(answer)
+}
+
+// about answers a question about an exchange.
+func (s *Server) about(ctx context.Context, f *frame) ([]byte, error) {
 	s.mu.Lock()
 	x := s.exchanges[f.id]
 	s.mu.Unlock()
@@ -281,7 +303,7 @@ func (s *Server) answerRest(ctx context.Context, e bus.Event) (bus.Event, error)
 		if f.kind == kindCancel {
 			return pack(&frame{kind: kindTaken, id: f.id}), nil
 		}
-		return s.abort(f.id, f.offset, errors.New("the exchange is not known here"))
+		return s.abort(f.id, f.offset, errors.New("the exchange is not known here")), nil
 	}
 	x.alive()
 	switch f.kind {
@@ -289,25 +311,25 @@ func (s *Server) answerRest(ctx context.Context, e bus.Event) (bus.Event, error)
 		if f.limit == 0 && f.flags&flagWantHead == 0 {
 			return pack(&frame{kind: kindTaken, id: f.id}), nil // a sign of life
 		}
-		return x.answer(ctx, f.offset, f.limit, f.wait, f.flags&flagWantHead != 0, true)
+		return x.answer(ctx, f), nil
 	case kindPush:
-		return x.push(ctx, &f)
+		return x.push(ctx, f)
 	case kindCancel:
 		x.give(context.Canceled)
 		s.forget(x)
 		return pack(&frame{kind: kindTaken, id: f.id}), nil
 	}
-	return s.refuse(complain("kind %d asks nothing", f.kind))
+	return nil, complain("kind %d asks nothing", f.kind)
 }
 
 // refuse answers a frame that breaks the protocol.
-func (s *Server) refuse(err error) (bus.Event, error) {
+func (s *Server) refuse(q *bus.Question, err error) {
 	s.opts.Logger.Warn("httpbus: frame refused", "error", err)
-	return bus.Event{}, err
+	q.Fail(err)
 }
 
 // status answers a request that reaches no handler.
-func (s *Server) status(f *frame, code int) (bus.Event, error) {
+func (s *Server) status(f *frame, code int) []byte {
 	body := http.StatusText(code) + "\n"
 	if f.method == http.MethodHead {
 		body = ""
@@ -315,19 +337,19 @@ func (s *Server) status(f *frame, code int) (bus.Event, error) {
 	return pack(&frame{
 		kind: kindReply, flags: flagHead | flagEnd, id: f.id, instance: s.instance, status: code,
 		length: int64(len(body)), header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body: []byte(body),
-	}), nil
+	})
 }
 
 // abort answers that the response will never be whole.
-func (s *Server) abort(id string, offset uint64, err error) (bus.Event, error) {
+func (s *Server) abort(id string, offset uint64, err error) []byte {
 	reason := err.Error()
-	return pack(&frame{kind: kindReply, flags: flagAborted, id: id, instance: s.instance, offset: offset, reason: reason[:min(len(reason), 1024)]}), nil
+	return pack(&frame{kind: kindReply, flags: flagAborted, id: id, instance: s.instance, offset: offset, reason: reason[:min(len(reason), 1024)]})
 }
 
-// pack makes the event that carries a frame.
-func pack(f *frame) bus.Event {
-	size := 256 + len(f.body) + len(f.target) + weight(f.header) + weight(f.trailer)
-	return bus.Event{Source: "/swale/httpbus", Type: "swale.http", DataContentType: MediaType, Data: f.append(make([]byte, 0, size))}
+// pack makes the message that carries a frame.
+func pack(f *frame) []byte {
+	size := 192 + len(f.body) + len(f.target) + weight(f.header) + weight(f.trailer)
+	return f.append(make([]byte, 0, size))
 }
 
 // within reads a frame's wait, which nobody may make longer than a minute.

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goswale/swale/bus"
 )
-
-// MediaType is the data content type of the events that carry frames.
-const MediaType = "application/vnd.swale.http"
 
 // TransportOptions are the options of NewTransport. The zero value is useful.
 type TransportOptions struct {
@@ -101,7 +100,7 @@ type call struct {
 	first    frame
 	instance string // empty until the first answer
 	up       *upload
-	ctx      context.Context //nolint:containedctx // the request's, ended early by leave
+	ctx      context.Context //nolint:containedctx // the request's, ended early by leave once it has an instance
 	cancel   context.CancelFunc
 	quiet    func() bool // has the end of ctx not be told to the server
 }
@@ -146,9 +145,7 @@ func (t *Transport) call(req *http.Request) (*call, error) {
 	if !token(f.method) || !visible(f.target) || !hostLike(f.host) {
 		return nil, complain("method %q, target %q or host %q", f.method, f.target, f.host)
 	}
-	c := &call{t: t, req: req, service: service, first: f}
-	c.ctx, c.cancel = context.WithCancel(req.Context())
-	return c, nil
+	return &call{t: t, req: req, service: service, first: f, ctx: req.Context(), cancel: func() {}}, nil
 }
 
 // wait is within how many ms an answer is due, whatever it says.
@@ -170,14 +167,14 @@ func (c *call) open() (*http.Response, error) {
 	// Requests may queue at a busy server, so that this one may take longer.
 	ctx, cancel := context.WithTimeout(c.ctx, 3*c.t.opts.Silence)
 	defer cancel()
-	e, err := c.t.bus.Request(ctx, openSubject(c.service), pack(f))
+	data, err := c.t.bus.Ask(ctx, openSubject(c.service), pack(f))
 	if err != nil {
 		if errors.Is(c.ctx.Err(), context.Canceled) {
 			c.sendCancel() // the answer may have crossed the cancel
 		}
 		return nil, c.because(err)
 	}
-	reply, err := c.read(e, 0)
+	reply, err := c.read(data, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -186,10 +183,11 @@ func (c *call) open() (*http.Response, error) {
 		return nil, complain("no instance")
 	}
 	if reply.flags&flagEnd == 0 {
+		c.ctx, c.cancel = context.WithCancel(c.ctx)
 		c.quiet = context.AfterFunc(c.ctx, c.sendCancel)
-	}
-	if c.up != nil {
-		c.up.start()
+		if c.up != nil {
+			c.up.start()
+		}
 	}
 	for reply.flags&flagHead == 0 {
 		if reply, err = c.pull(0, true); err != nil {
@@ -231,24 +229,24 @@ func (c *call) pull(offset uint64, head bool) (frame, error) {
 
 // ask asks the instance that has the exchange. An answer that doesn't come is
 // asked for once more before the server counts as dead.
-func (c *call) ask(f *frame) (bus.Event, error) {
+func (c *call) ask(f *frame) ([]byte, error) {
 	for attempt := 1; ; attempt++ {
 		ctx, cancel := context.WithTimeout(c.ctx, c.t.opts.Silence/2)
-		e, err := c.t.bus.Request(ctx, instanceSubject(c.service, c.instance), pack(f))
+		data, err := c.t.bus.Ask(ctx, instanceSubject(c.service, c.instance), pack(f))
 		cancel()
 		if err == nil || attempt == 2 || c.ctx.Err() != nil || errors.Is(err, bus.ErrNoResponders) || errors.Is(err, bus.ErrClosed) {
-			return e, err
+			return data, err
 		}
 		if _, answered := errors.AsType[*bus.RemoteError](err); answered {
-			return e, err
+			return data, err
 		}
 	}
 }
 
 // read checks a reply about the response from the offset on.
-func (c *call) read(e bus.Event, offset uint64) (frame, error) {
+func (c *call) read(data []byte, offset uint64) (frame, error) {
 	var f frame
-	if err := f.decode(e.Data, c.t.opts.MaxHeaderBytes); err != nil {
+	if err := f.decode(data, c.t.opts.MaxHeaderBytes); err != nil {
 		return f, err
 	}
 	switch {
@@ -275,7 +273,7 @@ func (c *call) sendCancel() {
 		subject = instanceSubject(c.service, c.instance)
 	}
 	// A server that doesn't hear it notices the silence.
-	_, _ = c.t.bus.Request(ctx, subject, pack(&frame{kind: kindCancel, id: c.first.id}))
+	_, _ = c.t.bus.Ask(ctx, subject, pack(&frame{kind: kindCancel, id: c.first.id}))
 }
 
 // leave ends the call: a server that isn't done is told so before it returns, so
@@ -298,7 +296,7 @@ func (c *call) response(f *frame) (*http.Response, error) {
 		Header: endToEnd(f.header), ContentLength: f.length, Request: c.req, Trailer: announce(f.announced),
 	}
 	if f.length >= 0 {
-		resp.Header.Set("Content-Length", fmt.Sprint(f.length))
+		resp.Header["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
 	if most := c.t.opts.MaxResponseBytes; most > 0 && f.length > most && c.first.method != http.MethodHead {
 		return nil, &http.MaxBytesError{Limit: most}
@@ -324,11 +322,10 @@ func (c *call) response(f *frame) (*http.Response, error) {
 }
 
 func status(code int) string {
-	text := http.StatusText(code)
-	if text == "" {
-		return fmt.Sprint(code)
+	if code == http.StatusOK {
+		return "200 OK"
 	}
-	return fmt.Sprint(code, " ", text)
+	return strings.TrimSuffix(strconv.Itoa(code)+" "+http.StatusText(code), " ")
 }
 
 // AbortError says that the server gave up on a response, perhaps in the middle of

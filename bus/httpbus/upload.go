@@ -137,7 +137,7 @@ func (u *upload) send() {
 	c := u.call
 	limit := c.t.opts.ChunkBytes
 	for offset := uint64(0); ; {
-		data, _, ended, err := u.flow.take(u.ctx, nil, offset, limit, false)
+		data, _, ended, err := u.flow.take(u.ctx, offset, limit, false)
 		if err != nil {
 			u.fail(err)
 			return
@@ -165,12 +165,12 @@ func (u *upload) send() {
 
 // push sends one piece and returns where to go on.
 func (u *upload) push(f *frame) (next uint64, more bool, err error) {
-	e, err := u.call.ask(f)
+	data, err := u.call.ask(f)
 	if err != nil {
 		return 0, false, err
 	}
 	var taken frame
-	if err := taken.decode(e.Data, u.call.t.opts.MaxHeaderBytes); err != nil {
+	if err := taken.decode(data, u.call.t.opts.MaxHeaderBytes); err != nil {
 		return 0, false, err
 	}
 	switch {

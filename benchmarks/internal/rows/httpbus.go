@@ -39,7 +39,7 @@ func httpbusRows() []ratio.Row {
 
 // httpGet serves a kilobyte over the bus and returns the GET of it.
 func (s *natsSides) httpGet() (ratio.Op, error) {
-	server, err := httpbus.Serve(s.ctx, s.to, "svc", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(oneKB()) }), nil)
+	server, err := httpbus.Serve(s.ctx, s.to, "svc", kilobyte(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,12 @@ func (s *natsSides) httpGet() (ratio.Op, error) {
 	client := &http.Client{Transport: httpbus.NewTransport(s.from, nil)}
 	op := func() error { return getOnce(s.ctx, client, "http://svc/x") }
 	return op, op()
+}
+
+// kilobyte answers with bytes that are made once, as on the raw side.
+func kilobyte() http.HandlerFunc {
+	body := oneKB()
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }
 }
 
 // rawKilobyte has the raw client answer a request with as many bytes.
@@ -67,7 +73,7 @@ func (s *natsSides) rawKilobyte() (ratio.Op, error) {
 
 // proxied serves the same bytes over TCP behind a proxy.
 func (s *natsSides) proxied() (ratio.Op, error) {
-	origin, err := s.listen(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(oneKB()) }))
+	origin, err := s.listen(kilobyte())
 	if err != nil {
 		return nil, err
 	}
