@@ -34,7 +34,7 @@ func TestPagesInABrowser(t *testing.T) {
 		b.Eval(values + `; setTimeout(() => document.querySelector('form').requestSubmit())`)
 	}
 	b.Go(root + "/account")
-	b.Until(`location.pathname === '/signin' && document.querySelector('#name') === document.activeElement`)
+	b.Until(`location.pathname === '/signin' && document.activeElement?.id === 'name'`)
 	b.Screenshot("signin")
 	submit(`document.querySelector('#name').value = 'ada'; document.querySelector('#password').value = 'wrong'`)
 	b.Until(`document.querySelector('[role=alert]')?.innerText.includes("don't match")`)

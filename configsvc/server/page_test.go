@@ -102,7 +102,7 @@ func TestPageInChromium(t *testing.T) {
 		t.Errorf("two versions compared: %q", got)
 	}
 	b.Eval(`document.querySelector('[data-revision="2"]').click()`)
-	b.Until(`document.querySelector('#confirm') === document.activeElement`)
+	b.Until(`document.activeElement?.id === 'confirm'`)
 	b.CheckAccessible()
 	b.Eval(`document.querySelector('#confirm').click()`)
 	b.Until(`document.querySelector('textarea')?.value.includes('12345678901234567890')`)
