@@ -27,13 +27,13 @@ func networks() []network {
 		}},
 		{"nats", func(t *testing.T) func() *bus.Bus {
 			t.Helper()
-			server, err := embedded.Start(t.Context(), nil)
+			server, err := embedded.Start(soon(t), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(server.Shutdown)
 			return func() *bus.Bus {
-				b, err := natsbus.Open(t.Context(), server.URL(), nil)
+				b, err := natsbus.Open(soon(t), server.URL(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

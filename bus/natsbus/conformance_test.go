@@ -28,7 +28,7 @@ func startServer(t *testing.T, opts *embedded.Options) *embedded.Server {
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
-	s, err := embedded.Start(t.Context(), opts)
+	s, err := embedded.Start(unhurried(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func conformance(t *testing.T, url, prefix string, set func(*natsbus.Options)) {
 	t.Cleanup(raw.Close)
 	bustest.Run(t, func(t *testing.T, opts bus.Options) *bus.Bus {
 		t.Helper()
-		b, err := natsbus.Open(t.Context(), url, options(opts))
+		b, err := natsbus.Open(unhurried(t), url, options(opts))
 		if err != nil {
 			t.Fatal(err)
 		}

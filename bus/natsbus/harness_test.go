@@ -111,9 +111,18 @@ func event(i int) bus.Event {
 	return bus.Event{ID: strconv.Itoa(i), Type: "t", Subject: "key" + strconv.Itoa(i%3)}
 }
 
+// unhurried is the test's context with a deadline, without which a server has 5 s
+// for each answer and 10 s to start.
+func unhurried(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func openBus(t *testing.T, url string, opts *natsbus.Options) *bus.Bus {
 	t.Helper()
-	b, err := natsbus.Open(t.Context(), url, opts)
+	b, err := natsbus.Open(unhurried(t), url, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

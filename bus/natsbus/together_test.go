@@ -19,7 +19,7 @@ func TestManyOpenAtOnce(t *testing.T) {
 			for range 16 {
 				wg.Go(func() {
 					<-gate
-					b, err := natsbus.Open(t.Context(), url, &natsbus.Options{Prefix: prefix})
+					b, err := natsbus.Open(unhurried(t), url, &natsbus.Options{Prefix: prefix})
 					if err != nil {
 						t.Errorf("one of many that start at once: %v", err)
 						return
