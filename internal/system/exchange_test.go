@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goswale/swale/resn"
 )
 
 // register takes in the requests that were sent during this step.
@@ -41,6 +43,9 @@ func (w *world) register() {
 		if x.ctx.Err() != nil {
 			w.say(x.p.name, []string{x.res.path}, "gives request %d up", x.id)
 			x.givenUp = true
+			// Who hears nothing for so long is given up on, and whoever waits
+			// for it is told.
+			x.failed = time.Since(x.sentAt) >= resn.DefaultTimeout
 			w.judgeGivenUp(x)
 			w.land(x)
 		}
