@@ -296,7 +296,7 @@ func (w *world) settleOwner() {
 			r.tags = tagsNone
 		}
 		content := 1 + w.rng.IntN(3)
-		if w.chance(0.1) && r.path != "/things" {
+		if w.chance(0.25) && r.path != "/things" {
 			content = 0
 		}
 		r.commit(time.Now().Add(-time.Hour), content)
