@@ -107,6 +107,7 @@ func (s *Service) passkeyLogin(ctx context.Context, application, binding string,
 		e.Reason = "the account is disabled or has expired"
 		return nil, ErrDenied
 	}
+	s.throttle.forgive(guess{address: from.Address, asking: true})
 	return s.begin(ctx, app, a, "", false, from)
 }
 

@@ -61,7 +61,12 @@ func (h *handler) binding(r *http.Request) string {
 // answerJSON answers a script of ours.
 func (h *handler) answerJSON(w http.ResponseWriter, r *http.Request, options json.RawMessage, err error) {
 	w.Header().Set("Content-Type", "application/json")
+	var throttled *ThrottledError
 	switch {
+	case errors.As(err, &throttled):
+		w.Header().Set("Retry-After", retryAfter(throttled))
+		w.WriteHeader(http.StatusTooManyRequests)
+		options = json.RawMessage(`{"error":"Too many tries. Wait a moment and try again."}`)
 	case errors.Is(err, ErrDenied):
 		w.WriteHeader(http.StatusUnauthorized)
 		options = json.RawMessage(`{"error":"Sign in first."}`)
@@ -80,6 +85,10 @@ func (h *handler) passkeyChallenge(w http.ResponseWriter, r *http.Request) {
 	application := r.PostFormValue("application")
 	if _, known := h.apps[application]; !known {
 		h.answerJSON(w, r, nil, ErrDenied)
+		return
+	}
+	if wait, ok := h.throttle.allow(guess{address: h.origin(r).Address, asking: true}); !ok {
+		h.answerJSON(w, r, nil, &ThrottledError{wait})
 		return
 	}
 	options, err := h.Service.opts.Passkeys.Challenge(r.Context(), application, "", h.newBinding(w))

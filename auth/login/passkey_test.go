@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -188,6 +190,34 @@ func TestPasskeysAreChangedByNewSessionsOnly(t *testing.T) {
 			t.Errorf("the audit log has %q", kinds)
 		}
 	})
+}
+
+// Challenges are stored, so nobody gets as many as they like; others do go on.
+func TestPasskeyChallengesAreBounded(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	f := open(t, func(o *login.Options) { o.Passkeys, o.Clock = &keys{}, func() time.Time { return now } })
+	address := "192.0.2.1"
+	h := f.Handler(&login.HandlerOptions{ClientAddress: func(*http.Request) netip.Addr { return netip.MustParseAddr(address) }})
+	given := 0
+	for range 100 {
+		switch got := post(t, h, "/passkeys/challenge", url.Values{"application": {"customers"}}, own...); got.status {
+		case 200:
+			given++
+		case 429:
+			if got.header.Get("Retry-After") == "" || len(cookies(got)) > 0 {
+				t.Fatalf("%+v", got)
+			}
+		default:
+			t.Fatalf("%+v", got)
+		}
+	}
+	if given != 60 {
+		t.Errorf("one address was given %d challenges of 100, want 60", given)
+	}
+	address = "192.0.2.2"
+	if got := post(t, h, "/passkeys/challenge", url.Values{"application": {"customers"}}, own...); got.status != 200 {
+		t.Errorf("another address: %d", got.status)
+	}
 }
 
 func TestPasskeyForms(t *testing.T) {

@@ -38,6 +38,7 @@ var (
 	perPair    = quota{8, 20 * time.Second}   // one account from one address
 	perAccount = quota{100, 30 * time.Second} // one account from everywhere
 	perDevice  = quota{10, 20 * time.Second}  // one account from a device that it knows
+	perAsking  = quota{60, 2 * time.Second}   // challenges of passkeys for one address: each is stored for minutes
 )
 
 func newThrottle(now func() time.Time) *throttle {
@@ -49,6 +50,7 @@ type guess struct {
 	account string // application and name, whether it exists or not
 	address netip.Addr
 	device  string // that the account knows, or empty
+	asking  bool   // for a challenge, which is no try at an account
 }
 
 func (g guess) buckets() map[string]quota {
@@ -56,6 +58,9 @@ func (g guess) buckets() map[string]quota {
 		return map[string]quota{"d" + g.device + "\x00" + g.account: perDevice}
 	}
 	net := network(g.address)
+	if g.asking {
+		return map[string]quota{"c" + net: perAsking}
+	}
 	return map[string]quota{
 		"a" + net:                      perAddress,
 		"p" + net + "\x00" + g.account: perPair,
