@@ -37,13 +37,13 @@ func ExampleRun() {
 			})
 			s.Check("database", func(context.Context) error { return nil })
 			s.Go("visitor", func(context.Context) error { // somebody who finds it, calls it, and stops it
-				for {
-					if found, err := registry.List(ctx, "restaurants"); err != nil || len(found) == 1 {
-						fmt.Println(len(found), "instance")
-						break
+				watching, found := context.WithCancel(ctx)
+				err := registry.Watch(watching, "restaurants", func(v discovery.View) {
+					if len(v.Instances) == 1 {
+						found()
 					}
-					time.Sleep(time.Millisecond)
-				}
+				})
+				fmt.Println("found:", err)
 				resp, err := http.Get("http://" + s.Addr().String())
 				if err != nil {
 					return err
@@ -58,7 +58,7 @@ func ExampleRun() {
 	})
 	fmt.Println("error:", err)
 	// Output:
-	// 1 instance
+	// found: context canceled
 	// 200 OK
 	// relay ended
 	// bus closed

@@ -77,20 +77,7 @@ func (l *lines) find(t *testing.T, mark string) string {
 func start(t *testing.T, opts service.Options) *running {
 	t.Helper()
 	r := launch(t, opts)
-	ready := make(chan struct{})
-	go func() {
-		defer close(ready)
-		for !strings.Contains(r.log.String(), "msg=ready ") {
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	select {
-	case <-ready:
-	case err := <-r.done:
-		t.Fatalf("it ended before it was ready: %v\n%s", err, r.log)
-	case <-time.After(time.Minute):
-		t.Fatalf("not ready\n%s", r.log)
-	}
+	r.log.find(t, "msg=ready ")
 	r.url = "http://" + r.Addr().String()
 	return r
 }
@@ -147,7 +134,7 @@ func (r *running) wait() error {
 	select {
 	case err := <-r.done:
 		return err
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		r.t.Fatalf("it doesn't end\n%s", r.log)
 		return nil
 	}
@@ -196,11 +183,15 @@ func try(t *testing.T, method, url, body string, header map[string]string) (repl
 // eventually waits for something that takes a moment.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !ok(); {
-		if time.Now().After(end) {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	patience := time.After(2 * time.Minute)
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-patience:
 			t.Fatalf("never: %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
