@@ -27,6 +27,7 @@ type conn struct {
 	pins  bool // the server knows pinned clients
 
 	acks    acks
+	batches batches
 	replies replies
 	outlets outlets
 	wires   *wires // nil on a connection of the caller's
@@ -143,6 +144,9 @@ func open(ctx context.Context, nc *nats.Conn, o Options, w *wires) (*bus.Bus, er
 	if err = c.replies.open(ctx, nc); err != nil {
 		return nil, fmt.Errorf("natsbus: %w", err)
 	}
+	if err = c.batches.init(c); err != nil {
+		return nil, fmt.Errorf("natsbus: %w", err)
+	}
 	c.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	c.wg.Go(c.watch)
 	return bus.New(c, &o.Bus), nil
@@ -200,9 +204,11 @@ func (c *conn) watch() {
 		case <-ticker.C:
 			c.acks.expire(5)
 			c.replies.sweep()
+			c.batches.expire(5)
 		case s := <-c.status:
 			if s != nats.CONNECTED {
 				c.acks.fail(driver.Temporary(nats.ErrDisconnected))
+				c.batches.fail(driver.Temporary(nats.ErrDisconnected))
 			}
 			c.mu.Lock()
 			for t := range c.tails {
@@ -266,7 +272,9 @@ func (c *conn) Close(ctx context.Context) error {
 	c.nc.RemoveStatusListener(c.status)
 	_ = c.inbox.Unsubscribe()
 	_ = c.replies.sub.Unsubscribe()
+	_ = c.batches.sub.Unsubscribe()
 	c.acks.fail(bus.ErrClosed)
+	c.batches.fail(bus.ErrClosed)
 	if c.owned {
 		closed := make(chan struct{})
 		c.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })

@@ -22,6 +22,9 @@ func (c *conn) Publish(ctx context.Context, topic string, msgs []driver.Message,
 		return
 	}
 	subject := c.subject(topic)
+	if c.sendBatch(ctx, subject, msgs, done) {
+		return
+	}
 	c.send(ctx, msgs, done, func(*driver.Message) string { return subject })
 }
 

@@ -17,26 +17,41 @@ func (c *conn) makeStreams(ctx context.Context) error {
 	if c.opts.Core {
 		return nil
 	}
+	able := true // every stream takes batches
 	for shard := range c.opts.Shards {
 		name := c.streamName(shard)
-		if _, err := c.js.Stream(ctx, name); err == nil {
+		if stream, err := c.js.Stream(ctx, name); err == nil {
+			able = able && stream.CachedInfo().Config.AllowBatchPublish
 			continue
 		} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("look for stream %s: %w", name, err)
 		}
-		_, err := c.js.CreateStream(ctx, c.config(name, fmt.Sprintf("%s.e.%d.>", c.opts.Prefix, shard)))
-		if err == nil {
-			continue
+		config := c.config(name, fmt.Sprintf("%s.e.%d.>", c.opts.Prefix, shard))
+		config.AllowBatchPublish = atLeast(c.nc.ConnectedServerVersion(), 2, 14)
+		stream, err := c.js.CreateStream(ctx, config)
+		if err != nil {
+			// Another process may have been quicker, with other bounds. Of two that come
+			// at the same moment the server tells one that its subjects overlap, not
+			// that the stream is there.
+			var absent error
+			var api *jetstream.APIError
+			if stream, absent = c.js.Stream(ctx, name); absent != nil && errors.As(err, &api) && api.ErrorCode == unknownField {
+				// The leader of a cluster that is halfway to a newer version knows no batches.
+				config.AllowBatchPublish = false
+				stream, absent = c.js.CreateStream(ctx, config)
+			}
+			if absent != nil {
+				return fmt.Errorf("make stream %s: %w", name, err)
+			}
 		}
-		// Another process may have been quicker, with other bounds. Of two that come
-		// at the same moment the server tells one that its subjects overlap, not
-		// that the stream is there.
-		if _, absent := c.js.Stream(ctx, name); absent != nil {
-			return fmt.Errorf("make stream %s: %w", name, err)
-		}
+		able = able && stream.CachedInfo().Config.AllowBatchPublish
 	}
+	c.batches.able.Store(able)
 	return nil
 }
+
+// unknownField is JetStream's error code for a request that it can't read.
+const unknownField = 10025
 
 func (c *conn) config(name, subject string) jetstream.StreamConfig {
 	s := jetstream.StreamConfig{
