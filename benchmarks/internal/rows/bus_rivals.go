@@ -64,7 +64,7 @@ func (s *natsSides) watermill(publishers, batch int) (func() (float64, error), e
 		for i := range messages {
 			messages[i] = message.NewMessage(watermill.NewUUID(), s.body)
 		}
-		return pub.Publish("raw.x", messages...)
+		return pub.Publish(rawSubject, messages...)
 	}
 	return ratio.Rate(crowd(publishers, each, ours), crowd(publishers, each, theirs)), nil
 }
