@@ -97,7 +97,7 @@ func TestSimulatorCatches(t *testing.T) {
 		t.Run(m.guarantee+"/"+m.name, func(t *testing.T) {
 			var mu sync.Mutex
 			var caught *world
-			eachSeed(t, 5000, func(t *testing.T, seed uint64) bool {
+			eachSeed(t, 20_000, func(t *testing.T, seed uint64) bool {
 				t.Helper()
 				w := simulate(t, seed, m)
 				mu.Lock()

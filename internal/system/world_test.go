@@ -120,7 +120,8 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 		failures: pick(w, 0, 0, 0.05), lag: pick[time.Duration](w, 0, 0, 0, 1200*time.Millisecond, 5*time.Second),
 		tags: w.chance(0.5), skew: time.Duration(w.rng.IntN(800)-400) * time.Millisecond,
 		maxAge: pick(w, 0, 0, 1), maxBytes: pick[int64](w, 0, 0, 4<<10), maxRecords: pick(w, 0, 1),
-		writeTags: w.chance(0.3),
+		// Of its own chance, so that all else stays what it was for the seed.
+		writeTags: rand.New(rand.NewPCG(seed, 0x7461_6773)).Float64() < 0.3,
 		leaderTTL: pick(w, time.Second, 3*time.Second), vouchLimit: pick(w, time.Hour, time.Hour, 4*time.Second),
 	}
 	if w.plan.lag > 0 && w.chance(0.7) {
