@@ -54,6 +54,7 @@ func natsRows() []ratio.Row {
 		row("bus.core_singly.vs_raw", ratio.Bound{}, "the same, one event to each PublishAsync", func(s *natsSides) (func() (float64, error), error) { return s.core(1) }),
 		row("bus.request.vs_raw", ratio.AtMost(1.1), "median of request and reply between two connections, against nats.go with the same bytes", func(s *natsSides) (func() (float64, error), error) { return s.request(0.5) }),
 		row("bus.request_p99.vs_raw", ratio.AtMost(1.2), "99th percentile of the same", func(s *natsSides) (func() (float64, error), error) { return s.request(0.99) }),
+		row("bus.ask.vs_raw", ratio.Bound{}, "median of the same bytes as question and answer without an event: what is left of bus.request.vs_raw is encoding and decoding", (*natsSides).ask),
 	}
 }
 
@@ -307,4 +308,18 @@ func (s *natsSides) request(q float64) (func() (float64, error), error) {
 	ours := func() error { _, err := s.from.Request(s.ctx, "echo", s.event); return err }
 	theirs := func() error { _, err := s.rawFrom.Request("raw", s.body, natsPatient); return err }
 	return ratio.Quantile(q, natsTurns, ours, theirs), errors.Join(s.rawTo.Flush(), ours(), theirs())
+}
+
+// ask compares questions that are answered with their own bytes.
+func (s *natsSides) ask() (func() (float64, error), error) {
+	if _, err := s.rawTo.QueueSubscribe("raw", "g", func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+		return nil, err
+	}
+	_, err := s.to.Questions(s.ctx, "echo", "g", func(q *bus.Question) { q.Answer(q.Data) }, nil)
+	if err != nil {
+		return nil, err
+	}
+	ours := func() error { _, err := s.from.Ask(s.ctx, "echo", s.body); return err }
+	theirs := func() error { _, err := s.rawFrom.Request("raw", s.body, natsPatient); return err }
+	return ratio.Quantile(0.5, natsTurns, ours, theirs), errors.Join(s.rawTo.Flush(), ours(), theirs())
 }
