@@ -273,7 +273,8 @@ func show(d *driver.Delivery, fn func(*DeadLetter) (bool, error)) (keep bool, er
 	return fn(&letter)
 }
 
-// Backlog returns how many events of the topic the group hasn't acked.
+// Backlog returns how many events of the topic the group hasn't acked. It is what
+// the broker has counted, which may trail by a moment.
 func (b *Bus) Backlog(ctx context.Context, topic, group string) (int, error) {
 	if err := errors.Join(CheckName(topic), CheckName(group)); err != nil {
 		return 0, fmt.Errorf("bus: backlog: %w", err)
