@@ -93,14 +93,16 @@ func TestVerdictsOfABatch(t *testing.T) {
 			}
 			if test.after != nil {
 				<-played
+				look := time.NewTicker(time.Millisecond)
+				defer look.Stop()
 				for c.batches.safe() < test.safe {
-					time.Sleep(time.Millisecond)
+					<-look.C
 				}
 				test.after(c)
 			}
 			select {
 			case <-all:
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 				mu.Lock()
 				t.Fatalf("%d of %d messages heard nothing", left, n)
 			}
