@@ -77,7 +77,7 @@ func Open(t *testing.T) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile, err := os.MkdirTemp("", "swale-chromium-")
+	profile, err := os.MkdirTemp("", "swale-chromium-") //nolint:usetesting // see below
 	if err != nil {
 		t.Fatal(err)
 	}

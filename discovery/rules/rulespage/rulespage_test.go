@@ -100,13 +100,11 @@ func TestPageSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// In a browser the page has its style, breaks no policy, and shows the
-// verdict.
 // profile is a folder for a browser, some of whose processes may still write to it
 // for a moment after it has ended; t.TempDir's removal would then fail the test.
 func profile(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "swale-chromium-")
+	dir, err := os.MkdirTemp("", "swale-chromium-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +116,8 @@ func profile(t *testing.T) string {
 	return dir
 }
 
+// In a browser the page has its style, breaks no policy, and shows the
+// verdict.
 func TestPageInChromium(t *testing.T) {
 	chromium := os.Getenv("SWALE_TEST_CHROMIUM")
 	if chromium == "" {
