@@ -43,6 +43,7 @@ func (c *conn) send(ctx context.Context, msgs []driver.Message, done func(int, e
 			return
 		}
 		m := &msgs[i]
+		c.acks.sending.RLock()
 		token, reply := c.acks.add(i, done)
 		if len(m.Attributes) == 0 && !c.opts.Deduplicate {
 			err = c.nc.PublishRequest(subject(m), reply, m.Body)
@@ -57,6 +58,7 @@ func (c *conn) send(ctx context.Context, msgs []driver.Message, done func(int, e
 			}
 			err = c.nc.PublishMsg(out)
 		}
+		c.acks.sending.RUnlock() // before anybody is told, who may publish again at once
 		if err != nil {
 			c.acks.drop(token, sendError(err))
 		}
@@ -97,6 +99,11 @@ func sendError(err error) error {
 // reply subject of each ends with its place and generation.
 type acks struct {
 	prefix string
+
+	// sending is held for reading while a message is handed to the client, which
+	// copies them. What fails many publishes at once waits for that: the caller may
+	// use the memory of a message again as soon as it is told of its failure.
+	sending sync.RWMutex
 
 	mu    sync.Mutex
 	slots []slot
@@ -198,10 +205,12 @@ func confirmed(m *nats.Msg) error {
 
 // expire fails what has waited for that many ticks.
 func (a *acks) expire(ticks uint32) {
+	a.sending.Lock()
 	a.mu.Lock()
 	a.tick++
 	old := a.collect(func(s *slot) bool { return a.tick-s.tick >= ticks })
 	a.mu.Unlock()
+	a.sending.Unlock()
 	for _, s := range old {
 		s.done(s.i, driver.Temporary(errUnconfirmed))
 	}
@@ -211,9 +220,11 @@ var errUnconfirmed = errors.New("no confirmation from JetStream in time")
 
 // fail fails everything.
 func (a *acks) fail(err error) {
+	a.sending.Lock()
 	a.mu.Lock()
 	all := a.collect(func(*slot) bool { return true })
 	a.mu.Unlock()
+	a.sending.Unlock()
 	for _, s := range all {
 		s.done(s.i, err)
 	}
