@@ -92,6 +92,9 @@ var mutations = []mutation{
 // Each thing that a guarantee rests on is taken away, and the simulator has to
 // find out. Otherwise it proves nothing about it.
 func TestSimulatorCatches(t *testing.T) {
+	if raceEnabled {
+		t.Skip("tens of thousands of seeds, of which the race detector makes an hour; .ci/run runs this without it")
+	}
 	for i := range mutations {
 		m := &mutations[i]
 		t.Run(m.guarantee+"/"+m.name, func(t *testing.T) {
