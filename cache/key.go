@@ -40,12 +40,9 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 		return b, false
 	}
 	for i := range len(host) {
-		c := host[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c <= ' ', c == '/', c == '\\', c == '?', c == '#', c == '@':
-			return b, false // nothing that a host has
+		c := hostBytes[host[i]]
+		if c == 0 {
+			return b, false
 		}
 		b = append(b, c)
 	}
@@ -63,6 +60,20 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 	}
 	return b, true
 }
+
+// hostBytes are the bytes of a host as they are in a key, in lower case; zero
+// for those that no host has.
+var hostBytes = func() (t [256]byte) {
+	for i := range t {
+		switch c := byte(i); {
+		case c >= 'A' && c <= 'Z':
+			t[i] = c + 'a' - 'A'
+		case c > ' ' && strings.IndexByte(`/\?#@`, c) < 0:
+			t[i] = c
+		}
+	}
+	return t
+}()
 
 // plainPath reports whether a path is what appendPath would make of it: most
 // are, and looking is quicker than escaping.
