@@ -66,10 +66,7 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 		nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		list = append(list, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
-	}
-	nc, err := connect(url, w, append(list, o.Conn...))
+	nc, err := connect(ctx, url, w, append(list, o.Conn...))
 	if err != nil {
 		return nil, fmt.Errorf("natsbus: connect: %w", err)
 	}
@@ -81,8 +78,10 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	return b, nil
 }
 
-// connect is nats.Connect, and has the dialer know the timeout of the options.
-func connect(url string, w *wires, list []nats.Option) (*nats.Conn, error) {
+// connect is nats.Connect within ctx. The timeout of the options is for what comes
+// after: the client holds its lock while it connects again, so that to wait there
+// for as long as for the opening would hold up everybody.
+func connect(ctx context.Context, url string, w *wires, list []nats.Option) (*nats.Conn, error) {
 	opts := nats.GetDefaultOptions()
 	for server := range strings.SplitSeq(url, ",") {
 		if server = strings.TrimSuffix(strings.TrimSpace(server), "/"); server != "" {
@@ -97,8 +96,14 @@ func connect(url string, w *wires, list []nats.Option) (*nats.Conn, error) {
 			return nil, err
 		}
 	}
-	w.dialer.Timeout = opts.Timeout
-	return opts.Connect()
+	w.again = opts.Timeout
+	w.first = opts.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		w.first = max(time.Until(deadline), time.Millisecond)
+	}
+	nc, err := opts.Connect()
+	w.opened.Store(true)
+	return nc, err
 }
 
 // FromConn returns a bus on a connection of the caller's, who closes it after the

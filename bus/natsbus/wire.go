@@ -27,17 +27,27 @@ const (
 // for as long as a minute and past every context. A wire's writes don't wait;
 // publishers wait instead, before they begin, and each for as long as it may.
 type wires struct {
-	dialer  net.Dialer
-	current atomic.Pointer[wire]
+	first, again time.Duration // what a connection may take, the first one and others
+	opened       atomic.Bool   // the first one is there
+	current      atomic.Pointer[wire]
+}
+
+// patience is what a connection may take now.
+func (d *wires) patience() time.Duration {
+	if d.opened.Load() {
+		return d.again
+	}
+	return d.first
 }
 
 // Dial implements nats.CustomDialer.
 func (d *wires) Dial(network, address string) (net.Conn, error) {
-	c, err := d.dialer.Dial(network, address)
+	dialer := net.Dialer{Timeout: d.patience()}
+	c, err := dialer.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{Conn: c}
+	w := &wire{Conn: c, of: d}
 	d.current.Store(w)
 	return w, nil
 }
@@ -59,6 +69,7 @@ func (d *wires) room(ctx context.Context) error {
 // wire is one connection.
 type wire struct {
 	net.Conn
+	of     *wires
 	queued atomic.Int64
 	plain  atomic.Bool // it carries NATS's protocol as it is, without TLS or WebSocket
 
@@ -165,5 +176,10 @@ func (w *wire) Close() error {
 // SetWriteDeadline does nothing: writes don't wait.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline sets the deadline of reads.
-func (w *wire) SetDeadline(t time.Time) error { return w.SetReadDeadline(t) }
+// SetDeadline sets the deadline of reads. The client sets one for the handshake.
+func (w *wire) SetDeadline(t time.Time) error {
+	if !t.IsZero() {
+		t = time.Now().Add(w.of.patience())
+	}
+	return w.SetReadDeadline(t)
+}
