@@ -19,6 +19,8 @@
 //	modules.go    go.mod, go.work, README, CHANGELOG, LICENSE
 //	packages.go   package docs, names, the testing package, examples
 //	sources.go    length, sleeps, hosts and machine paths
+//	links.go      links, commands and make targets in Markdown
+//	readme.go     Go code in READMEs compiles
 //
 // # Adding a rule
 //

@@ -43,6 +43,8 @@ func Rules() []Rule {
 		{"conformance", "whoever writes a driver runs our conformance tests without taking our test dependencies", Conformance},
 		{"length", "a file holds one thing; over 700 lines it holds two", Length},
 		{"sleep", "a test that sleeps is slow when it works and fails when the machine is busy; use testing/synctest or wait for the event itself", NoSleep},
+		{"links", "whoever follows a link or a command of the documentation wants to arrive", Links},
+		{"README code", "what a README shows is what people copy first; code that nobody compiles is wrong after the next change", READMECode},
 		{"traces", "what stands in the tree works on every machine and with every package source", NoTraces},
 	}
 }

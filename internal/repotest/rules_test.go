@@ -74,6 +74,12 @@ func settle() {
 		"tools/cmd/t/t.go":  file("// T is a tool.\npackage main\n\nfunc main() {}\n"),
 		"tools/lint/go.mod": file("module example.org/s/tools/lint\n\ngo 1.26.0\n\ntool example.com/lint\n"),
 	}
+	fsys["docs/page.md"] = file(`# A page's first heading
+
+[cache](../cache), [itself](#a-pages-first-heading), [far](https://example.org/x), ` + "`[no](link)`" + `.
+
+    go run ./tools/cmd/t -n
+`)
 	for _, dir := range []string{"bus", "bus/natsbus", "cache", "resn", "tools"} {
 		fsys[dir+"/README.md"] = file("# " + dir + "\n")
 		fsys[dir+"/CHANGELOG.md"] = file("# Changes\n\n## [Unreleased]\n")
@@ -81,6 +87,11 @@ func settle() {
 		name := dir[strings.LastIndex(dir, "/")+1:]
 		fsys[dir+"/example_test.go"] = file("package " + name + "_test\n\nfunc Example() {\n\t// Output:\n}\n")
 	}
+	fsys["tools/t_test.go"] = file("package tools_test\n\nimport (\n\t_ \"bufio\"\n\t_ \"strings\"\n)\n")
+	fsys["tools/README.md"] = file("# tools\n\n<!-- given: r *strings.Reader;\n other string -->\n" +
+		"```go\nlines := bufio.NewScanner(r)\nif lines.Scan() { … }\nreturn lines.Err()\n```\n\n" +
+		"```go\ntype shown struct{ a string }\n\n…\nvar first = shown{other}\n```\n\n" +
+		"```go\npackage main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"…\") }\n```\n")
 	return fsys
 }
 
@@ -149,8 +160,28 @@ func broken() []breakage {
 		{"length", "a long file", put("cache/long.go", "package cache\n"+strings.Repeat("\n", 700)), "has 701 lines"},
 		{"sleep", "a sleeping test", put("cache/s_test.go", "package cache\n\nimport \"time\"\n\nfunc wait() { time.Sleep(1) }\n"), "line 5 sleeps"},
 		{"sleep", "a sleep under another name", put("cache/s_test.go", "package cache\n\nimport clock \"time\"\n\nvar nap = clock.Sleep\n"), "line 5 sleeps"},
+		{"links", "a link to no file", put("docs/x.md", "# X\n\nSee [cache](../cahce).\n"), "docs/x.md: line 3 links to ../cahce: there is no such file"},
+		{"links", "a link to no heading", put("docs/x.md", "[cache](../cache/README.md#why)\n"), "links to ../cache/README.md#why: there is no such heading"},
+		{"links", "a picture that is not there", put("docs/x.md", "![flow](flow.svg)\n"), "links to flow.svg"},
+		{"links", "a command on no folder", put("docs/x.md", "```sh\ngo run ./tools/cmd/u -x\n```\n"), "docs/x.md: line 2 runs ./tools/cmd/u, which is not there"},
+		{"links", "a target that cannot be made", put("docs/x.md", "Say `make peace`.\n"), "says `make peace`"},
+		{"links", "a test that is not there", put("docs/x.md", "Proved by `TestNothing`.\n"), "line 1 names the test TestNothing"},
+		{"README code", "a name that is not there", code("resp, err := http.Fetch(\"/\")\n"), "cache/README.md:4: undefined: http.Fetch"},
+		{"README code", "a variable from nowhere", code("mux.Handle(\"/\", http.NotFoundHandler())\n"), "undefined: mux"},
+		{"README code", "a wrong type", code("func get(ctx context.Context) string {\n\treturn ctx\n}\n"), "cannot use ctx"},
+		{"README code", "a program without its import", code("package main\n\nfunc main() { fmt.Println() }\n"), "undefined: fmt"},
+		{"README code", "no Go", code("get the page\n"), "the Go code at line 4 is none"},
+		{"README code", "not in gofmt's form", code("client := &http.Client{Timeout:1}\n"), "gofmt would change the code at line 4"},
 		{"traces", "a registry's host", put("docs/x.md", "\nset GOPROXY=https://proxy."+"golang.org\n"), "docs/x.md: line 2 names the host of a package registry"},
 		{"traces", "a machine's path", put("docs/x.md", "see /"+"home/ann/swale\n"), "names a path of one machine"},
+	}
+}
+
+// code gives the README of cache a block of Go.
+func code(text string) func(fstest.MapFS) {
+	return func(fsys fstest.MapFS) {
+		fsys["cache/http.go"] = file("package cache\n\nimport (\n\t_ \"context\"\n\t_ \"net/http\"\n)\n")
+		fsys["cache/README.md"] = file("# cache\n\n```go\n" + text + "```\n")
 	}
 }
 

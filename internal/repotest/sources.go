@@ -139,7 +139,7 @@ type trace struct {
 func traces() []trace {
 	host := func(labels ...string) string { return regexp.QuoteMeta(strings.Join(labels, ".")) }
 	hosts := strings.Join([]string{
-		host("proxy", "golang", "org"), host("sum", "golang", "org"),
+		host("proxy", "golang", "org"), host("sum", "golang", "org"), host("pkg", "go", "dev"),
 		host("registry", "npmjs", "org"), host("registry", "yarnpkg", "com"),
 		host("deb", "debian", "org"), host("security", "debian", "org"),
 		host("index", "docker", "io"), host("pypi", "org"), host("index", "crates", "io"),
