@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	fork "github.com/gohugoio/httpcache"
 	"github.com/gregjones/httpcache"
 
 	"github.com/goswale/swale/cache"
@@ -30,6 +31,9 @@ func Peers() []Peer {
 			t := httpcache.NewMemoryCacheTransport()
 			t.Transport = next
 			return t
+		}},
+		{"gohugoio/httpcache v0.9.0", func(next http.RoundTripper) http.RoundTripper {
+			return &fork.Transport{Transport: next, Cache: httpcache.NewMemoryCache()}
 		}},
 	}
 }
@@ -61,7 +65,7 @@ func WriteBeside(ctx context.Context, w, progress io.Writer, s *Suite, origin fu
 	var b strings.Builder
 	fmt.Fprintf(&b, "# HTTP cache conformance, side by side\n\n"+
 		"The same tests (http-cache-tests %s) through the same proxy over each cache for\n"+
-		"clients, as a private cache: the other with its defaults, ours as in\n"+
+		"clients, as a private cache: the others with their defaults, ours as in\n"+
 		"conformance.md. Written by `make conformance-beside`; do not edit. A test counts\n"+
 		"as passed when those that it depends on pass too.\n\n", Version())
 	cells := []string{"tests"}

@@ -9,7 +9,11 @@
 //	if err != nil {
 //		return err
 //	}
-//	report := conformance.Judge(tests, conformance.Arguments())
+//	arguments, err := conformance.Arguments()
+//	if err != nil {
+//		return err
+//	}
+//	report := conformance.Judge(tests, arguments)
 //
 // The tests' client talks to a small reverse proxy over the http.RoundTripper
 // under test, the proxy to the tests' origin, which counts what reaches it.

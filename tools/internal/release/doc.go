@@ -27,6 +27,7 @@
 //	sums.go       go.sum lines
 //	rehearse.go   the whole proof
 //	stranger.go   its second half: an empty folder
+//	copies.go     its end: what swale new makes
 //	tag.go        annotated tags
 //
 // # Concurrency

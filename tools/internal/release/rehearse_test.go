@@ -111,3 +111,37 @@ func TestRehearseLeavesNothingBehind(t *testing.T) {
 		}
 	}
 }
+
+// copies is a program that makes a module as `swale new` does, which requires this.
+const copies = `// Command swale makes a copy.
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	dir := os.Args[5]
+	_ = os.MkdirAll(dir, 0o755)
+	for name, text := range map[string]string{
+		"go.mod":  "module example.com/x\n\ngo 1.25.0\n\nREQUIRES\n",
+		"x_test.go": "package x\n\nimport (\n\t\"testing\"\n\n\t\"example.org/s/core\"\n)\n\nfunc TestX(t *testing.T) {\n\tif core.One != 1 {\n\t\tt.Fail()\n\t}\n}\n",
+	} {
+		_ = os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)
+	}
+}
+`
+
+func TestRehearseCopies(t *testing.T) {
+	s := newSandbox(t)
+	s.write("app/cmd/swale/main.go", strings.Replace(copies, "REQUIRES", "require example.org/s/core v0.1.0", 1))
+	said, err := rehearseSandbox(t, s, &RehearseOptions{})
+	if err != nil || !strings.Contains(said, "swale new domain menus tidies, vets, passes its tests") || !strings.Contains(said, "swale new edge near-menus tidies") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	s.write("app/cmd/swale/main.go", strings.Replace(copies, "REQUIRES", "", 1))
+	if said, err = rehearseSandbox(t, s, &RehearseOptions{}); err == nil || !strings.Contains(err.Error(), "go mod tidy says\nexample.org/s/core@v0.1.0") {
+		t.Errorf("a copy that doesn't require what it imports must fail; it says %v\n%s", err, said)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (h *rehearsal) stranger(ctx context.Context, m *workspace.Module) error {
 	}
 	h.say("go get %s@%s compiles %s, %s (%s)", m.Path, version,
 		count(len(libraries), "package"), count(brought, "module"), round(time.Since(started)))
+	if slices.ContainsFunc(programs, func(p string) bool { return path.Base(p) == copier }) {
+		return h.copies(ctx)
+	}
 	return nil
 }
 
