@@ -13,12 +13,19 @@ type Backoff struct {
 	Min time.Duration
 	// Max is the longest wait at all. Default 30 s.
 	Max time.Duration
+	// Rand returns numbers from 0 up to and without 1, of which the random part is
+	// made: for tests whose waits have to repeat. Default math/rand/v2.Float64.
+	Rand func() float64
 }
 
 // Delay returns how long to wait after that many attempts, counted from 1.
 func (o Backoff) Delay(attempts int) time.Duration {
 	d := o.full(attempts)
-	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
+	random := o.Rand
+	if random == nil {
+		random = rand.Float64
+	}
+	return d/2 + time.Duration(random()*float64(d/2+1))
 }
 
 // full returns the wait before jitter.

@@ -125,7 +125,7 @@ func (b *Bus) enter() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return ErrClosed
+		return errShutDown
 	}
 	b.active++
 	return nil

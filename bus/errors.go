@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrClosed is returned by everything that is called after Shutdown began. It
-	// is net.ErrClosed.
+	// ErrClosed is wrapped by the errors of everything that is called after Shutdown
+	// began. It is net.ErrClosed.
 	ErrClosed = net.ErrClosed
 	// ErrNoResponders is returned by Request, at once, when nobody serves the subject.
 	ErrNoResponders = driver.ErrNoResponders
@@ -21,6 +21,9 @@ var (
 	// grammar of [CheckName].
 	ErrInvalidTopic = errors.New("invalid name")
 )
+
+// errShutDown is ErrClosed in words of who called Shutdown.
+var errShutDown = fmt.Errorf("the bus was shut down: %w", ErrClosed)
 
 // PublishError says which of the events of one Publish the bus doesn't have
 // safe. Those that aren't listed are safe. A listed one may have reached the bus

@@ -41,32 +41,48 @@ func (e *Event) fromBinary(m *driver.Message) error {
 	if len(m.Body) > 0 {
 		e.Data = m.Body
 	}
-	version := ""
+	var version, at, media string
 	for _, a := range m.Attributes {
+		var to *string
 		switch a.Name {
 		case "specversion":
-			version = a.Value
+			to = &version
 		case "id":
-			e.ID = a.Value
+			to = &e.ID
 		case "source":
-			e.Source = a.Value
+			to = &e.Source
 		case "type":
-			e.Type = a.Value
+			to = &e.Type
 		case "subject":
-			e.Subject = a.Value
+			to = &e.Subject
 		case "time":
-			t, err := time.Parse(time.RFC3339Nano, a.Value)
-			if err != nil {
-				return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
-			}
-			e.Time = t
+			to = &at
 		case "datacontenttype":
-			e.DataContentType = a.Value
+			to = &media
 		case "dataschema":
-			e.DataSchema = a.Value
+			to = &e.DataSchema
 		default:
+			if old, twice := e.Extensions[a.Name]; twice && old != a.Value {
+				return fmt.Errorf("%w: %s stands twice", ErrInvalidEvent, a.Name)
+			}
 			e.SetExtension(a.Name, a.Value)
+			continue
 		}
+		// The same twice is how some write for readers of two bindings.
+		if *to != "" && *to != a.Value {
+			return fmt.Errorf("%w: %s stands twice", ErrInvalidEvent, a.Name)
+		}
+		*to = a.Value
+	}
+	if media != "" {
+		e.DataContentType = media
+	}
+	if at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+		}
+		e.Time = t
 	}
 	if version != SpecVersion {
 		return fmt.Errorf("%w: specversion is %q, not %q", ErrInvalidEvent, version, SpecVersion)

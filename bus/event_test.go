@@ -217,6 +217,12 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("waits must be spread at random, got %d different of 50", len(seen))
 		}
 	}
+	for random, want := range map[float64]time.Duration{0: 50, 0.5: 75, math.Nextafter(1, 0): 100} {
+		b.Rand = func() float64 { return random }
+		if d := b.Delay(1); d.Round(time.Microsecond) != want*time.Millisecond {
+			t.Errorf("the random part is what Rand says: for %v the wait is %vms, got %v", random, int64(want), d)
+		}
+	}
 }
 
 func TestBatchIsReadWhole(t *testing.T) {

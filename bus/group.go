@@ -90,6 +90,9 @@ func (b *Bus) Group(ctx context.Context, topic, group string, h Handler, opts *G
 	if err := CheckName(group); err != nil {
 		return nil, fmt.Errorf("bus: group on %s: %w", topic, err)
 	}
+	if h == nil {
+		return nil, fmt.Errorf("bus: group %s on %s: the handler is nil", group, topic)
+	}
 	g := &member{bus: b, topic: topic, group: group, h: guard(h), lanes: make(map[string]*lane)}
 	if opts != nil {
 		g.opts = *opts

@@ -21,7 +21,7 @@ func CheckName(name string) error {
 		case c == '.' && !dot:
 			dot = true
 		default:
-			return fmt.Errorf("%w: %q: character %q at %d", ErrInvalidTopic, name, c, i)
+			return fmt.Errorf("%w: %q: character %q at %d, allowed are a-z, 0-9, '-', '_' and single dots between them", ErrInvalidTopic, name, c, i)
 		}
 	}
 	if dot {

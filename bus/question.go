@@ -14,7 +14,7 @@ import (
 // data and the answer travel as they are, with no event around them. It is
 // answered by those who serve the subject with Bus.Questions.
 func (b *Bus) Ask(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	answer, err := b.ask(ctx, subject, func(_ context.Context, m *driver.Message) error {
+	answer, err := b.ask(ctx, subject, new(driver.Message), func(m *driver.Message) error {
 		m.Body = data
 		return nil
 	})
@@ -51,6 +51,9 @@ func (q *Question) OnCancel(f func()) { q.inner.OnCancel(f) }
 // goroutine, or after h has returned. A panic of h is an answer with an error.
 // ctx bounds only the subscribing.
 func (b *Bus) Questions(ctx context.Context, subject, group string, h func(*Question), opts *ServeOptions) (*Subscription, error) {
+	if h == nil {
+		return nil, fmt.Errorf("bus: serve %s: the handler is nil", subject)
+	}
 	var running sync.WaitGroup
 	handle := func(inner driver.Question) {
 		q := &Question{Data: inner.Message().Body, inner: inner}

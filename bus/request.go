@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/goswale/swale/bus/driver"
 )
@@ -16,9 +17,14 @@ import (
 // [*RemoteError] when the handler failed. Nothing is retried: the question may
 // have been answered although the answer got lost.
 func (b *Bus) Request(ctx context.Context, subject string, e Event) (Event, error) {
-	answer, err := b.ask(ctx, subject, func(ctx context.Context, m *driver.Message) error { return b.encode(ctx, subject, &e, m) })
+	l := b.load(1)
+	answer, err := b.ask(ctx, subject, &l.msgs[0], func(m *driver.Message) (err error) {
+		l.room, err = b.append(ctx, subject, &e, m, l.room)
+		return err
+	})
 	var reply Event
 	if err == nil {
+		b.unload(l)
 		err = b.check(&answer)
 	}
 	if err == nil {
@@ -30,29 +36,27 @@ func (b *Bus) Request(ctx context.Context, subject string, e Event) (Event, erro
 	return reply, nil
 }
 
-// ask sends the message that fill makes.
-func (b *Bus) ask(ctx context.Context, subject string, fill func(context.Context, *driver.Message) error) (driver.Message, error) {
-	var m driver.Message
+// ask sends a message when fill has made it.
+func (b *Bus) ask(ctx context.Context, subject string, m *driver.Message, fill func(*driver.Message) error) (answer driver.Message, err error) {
 	if err := CheckName(subject); err != nil {
-		return m, err
+		return answer, err
 	}
 	r, ok := b.driver.(driver.Requester)
 	if !ok {
-		return m, errors.ErrUnsupported
+		return answer, errors.ErrUnsupported
 	}
 	if err := b.enter(); err != nil {
-		return m, err
+		return answer, err
 	}
 	defer b.leave()
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, b.opts.RequestTimeout)
-		defer cancel()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(b.opts.RequestTimeout)
 	}
-	if err := fill(ctx, &m); err != nil {
-		return m, err
+	if err := fill(m); err != nil {
+		return answer, err
 	}
-	return r.Request(ctx, subject, &m)
+	return r.Request(ctx, subject, m, deadline)
 }
 
 // ServeOptions are the options of Bus.Serve. The zero value is useful.
@@ -68,6 +72,9 @@ type ServeOptions struct {
 // driver can tell. An error or panic of h becomes the caller's [*RemoteError].
 // ctx bounds only the subscribing.
 func (b *Bus) Serve(ctx context.Context, subject, group string, h func(ctx context.Context, e Event) (Event, error), opts *ServeOptions) (*Subscription, error) {
+	if h == nil {
+		return nil, fmt.Errorf("bus: serve %s: the handler is nil", subject)
+	}
 	return b.serve(subject, group, opts, func(r driver.Requester, parallel int) (driver.Subscription, error) {
 		return r.Serve(ctx, subject, group, parallel, func(ctx context.Context, m driver.Message) (driver.Message, error) {
 			return b.answer(ctx, subject, m, h)

@@ -9,7 +9,8 @@ import (
 )
 
 // Subscription is what Group, Broadcast and Serve return. It goes on until Close
-// or the bus's Shutdown, whatever happens to the connection.
+// or the bus's Shutdown, whatever happens to the connection. It is safe for
+// concurrent use.
 type Subscription struct {
 	bus    *Bus
 	inner  driver.Subscription
@@ -48,7 +49,7 @@ func (b *Bus) subscribe(s *Subscription, start func() (driver.Subscription, erro
 	if b.closing {
 		b.mu.Unlock()
 		s.cancel()
-		return nil, ErrClosed
+		return nil, errShutDown
 	}
 	// Held so that a Shutdown meanwhile waits in Close for the start.
 	s.mu.Lock()

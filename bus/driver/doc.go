@@ -14,9 +14,10 @@
 // # Ownership
 //
 // A [Message] passed to a driver and the slices inside it belong to the core
-// until the driver has called the matching done function; the driver must not
-// change them, and afterwards if Info.Copies says so. A Message that a driver hands to the core belongs to the core
-// from then on, and the driver must not touch its Body again.
+// until the driver has called the matching done function, or returned the answer,
+// and afterwards too if Info.Copies says so; the driver must not change them. A
+// Message that a driver hands to the core belongs to the core from then on, and
+// the driver must not touch its Body again.
 //
 // # Growth
 //

@@ -86,8 +86,8 @@ type Info struct {
 	// MaxPayload is the largest Message.Size the broker takes; 0 is unlimited.
 	MaxPayload int
 	// Copies says that the driver looks at no message given to Publish, nor at its
-	// slices, once it has called done for it, so that the core may use their memory
-	// again.
+	// slices, once it has called done for it, and at none given to Request once that
+	// has returned an answer, so that the core may use their memory again.
 	Copies bool
 	// ExclusiveGroups says that at any time one member of a group handles all of
 	// a topic, so that order per key holds across processes.

@@ -1,15 +1,19 @@
 package driver
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Requester is implemented by drivers that can request and reply.
 type Requester interface {
 	// Request sends m to one of the servers of the subject and returns the answer,
-	// waiting no longer than ctx. ctx has a deadline, which travels with the
-	// message as the time that is left. When ctx ends early the server is told so,
-	// as far as the broker allows. It returns ErrNoResponders at once when nobody
-	// serves, and an *AnswerError when the server's handler returned an error.
-	Request(ctx context.Context, subject string, m *Message) (Message, error)
+	// waiting no longer than ctx and the deadline, which is ctx's where that has
+	// one; past it the error is context.DeadlineExceeded. The time that is left
+	// travels with the message. When ctx is cancelled the server is told so, as far
+	// as the broker allows. It returns ErrNoResponders at once when nobody serves,
+	// and an *AnswerError when the server's handler returned an error.
+	Request(ctx context.Context, subject string, m *Message, deadline time.Time) (Message, error)
 
 	// Serve answers the subject's requests as one of the named group; each request
 	// goes to one server of each group, and the first answer counts. h is called on

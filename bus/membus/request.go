@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/goswale/swale/bus/driver"
 )
@@ -33,7 +34,9 @@ type answer struct {
 }
 
 // Request implements driver.Requester.
-func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (driver.Message, error) {
+func (c *conn) Request(ctx context.Context, subject string, m *driver.Message, deadline time.Time) (driver.Message, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	if c.opts.Faults.isCut() {
 		return driver.Message{}, driver.Temporary(errCut)
 	}
