@@ -34,8 +34,9 @@ type tail struct {
 	lagging bool   // since the last look at the stream, messages waited
 	checked uint64 // last at that look
 
-	down chan struct{}
-	up   chan struct{}
+	down  chan struct{}
+	up    chan struct{}
+	apart chan struct{} // the server is cut off from its cluster
 
 	ctx    context.Context //nolint:containedctx // ends at Stop
 	cancel context.CancelFunc
@@ -53,7 +54,7 @@ func (c *conn) Broadcast(ctx context.Context, topic string, sink driver.Sink) (d
 func (c *conn) follow(ctx context.Context, stream, subject string, sink driver.Sink) (driver.Subscription, error) {
 	t := &tail{
 		conn: c, stream: stream, subject: subject, sink: sink,
-		down: make(chan struct{}, 1), up: make(chan struct{}, 1),
+		down: make(chan struct{}, 1), up: make(chan struct{}, 1), apart: make(chan struct{}, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	if _, err := t.start(ctx, false); err != nil {
@@ -88,6 +89,10 @@ func (t *tail) start(ctx context.Context, resume bool) (whole bool, err error) {
 		return false, err
 	}
 	info := stream.CachedInfo()
+	if !led(info) {
+		t.leave()
+		return false, driver.Temporary(errApart)
+	}
 	whole = true
 	if resume {
 		whole = info.Created.Equal(t.created) && info.State.LastSeq >= t.last
@@ -157,6 +162,8 @@ func (t *tail) run() {
 			reason = t.take(m)
 		case <-t.down:
 			reason = nats.ErrDisconnected
+		case <-t.apart:
+			reason = errApart
 		case <-ticker.C:
 			// A handler that took long isn't a server that is silent.
 			if len(t.in) == 0 && time.Since(t.heard) > limit {
@@ -175,13 +182,12 @@ func (t *tail) run() {
 // take handles what the consumer sent. An error means that it can't be followed
 // any more.
 func (t *tail) take(m *nats.Msg) error {
-	if len(m.Data) == 0 && len(m.Header) > 0 {
-		if status := m.Header.Get("Status"); status != "" {
-			return t.control(status, m)
-		}
-	}
 	p, ok := parsePlace(m.Reply)
 	if !ok {
+		// What has a place is a message, whatever its publisher wrote into its header.
+		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+			return t.control(status, m)
+		}
 		return nil // not from the consumer
 	}
 	if p.consumer < t.next {
@@ -259,6 +265,10 @@ func (t *tail) recover(reason error) bool {
 		if t.conn.nc.IsConnected() {
 			whole, err := t.restart()
 			if err == nil {
+				select {
+				case <-t.apart: // said of the consumer before
+				default:
+				}
 				state := driver.Resumed
 				if !whole {
 					state = driver.ResumedWithHole

@@ -61,12 +61,13 @@ func TestConformanceServer(t *testing.T) {
 func conformance(t *testing.T, url, prefix string, set func(*natsbus.Options)) {
 	t.Helper()
 	options := func(opts bus.Options) *natsbus.Options {
-		o := &natsbus.Options{Bus: opts, Prefix: prefix}
+		// On a good day nothing is lost, and a busy machine is no bad one.
+		o := &natsbus.Options{Bus: opts, Prefix: prefix, Heartbeat: patience}
 		set(o)
 		return o
 	}
 	sample := options(bus.Options{})
-	raw, err := nats.Connect(url, sample.Conn...)
+	raw, err := nats.Connect(url, append(sample.Conn, nats.Timeout(patience))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func conformance(t *testing.T, url, prefix string, set func(*natsbus.Options)) {
 			if sample.Core {
 				err = errors.Join(raw.Publish(prefix+".l."+topic, body), raw.Flush())
 			} else {
-				_, err = raw.Request(prefix+".e.0."+topic, body, nats.DefaultTimeout)
+				_, err = raw.Request(prefix+".e.0."+topic, body, patience)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -114,13 +115,13 @@ func testPrefix(t *testing.T, url string) string {
 	t.Helper()
 	prefix := "test-" + strings.ToLower(rand.Text()[:10])
 	t.Cleanup(func() {
-		nc, err := nats.Connect(url)
+		nc, err := nats.Connect(url, nats.Timeout(patience))
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer nc.Close()
-		js, err := jetstream.New(nc)
+		js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 		if err != nil {
 			t.Error(err)
 			return

@@ -53,10 +53,12 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	if opts != nil {
 		o = *opts
 	}
+	if err := checkURL(url, len(o.Conn) > 0); err != nil {
+		return nil, err
+	}
 	w := new(wires)
 	list := []nats.Option{
 		nats.Name("swale"),
-		nats.SetCustomDialer(w), // may be replaced by the caller's, without what wires are for
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
@@ -66,9 +68,10 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 		nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}
-	nc, err := connect(ctx, url, w, append(list, o.Conn...))
+	nc, err := nats.Connect(url, append(append(list, o.Conn...), w.within(ctx))...)
+	w.opened.Store(true)
 	if err != nil {
-		return nil, fmt.Errorf("natsbus: connect: %w", err)
+		return nil, fmt.Errorf("natsbus: connect to %s: %w", redacted(url), err)
 	}
 	b, err := open(ctx, nc, o, w)
 	if err != nil {
@@ -76,34 +79,6 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 		return nil, err
 	}
 	return b, nil
-}
-
-// connect is nats.Connect within ctx. The timeout of the options is for what comes
-// after: the client holds its lock while it connects again, so that to wait there
-// for as long as for the opening would hold up everybody.
-func connect(ctx context.Context, url string, w *wires, list []nats.Option) (*nats.Conn, error) {
-	opts := nats.GetDefaultOptions()
-	for server := range strings.SplitSeq(url, ",") {
-		if server = strings.TrimSuffix(strings.TrimSpace(server), "/"); server != "" {
-			opts.Servers = append(opts.Servers, server)
-		}
-	}
-	for _, option := range list {
-		if option == nil {
-			continue
-		}
-		if err := option(&opts); err != nil {
-			return nil, err
-		}
-	}
-	w.again = opts.Timeout
-	w.first = opts.Timeout
-	if deadline, ok := ctx.Deadline(); ok {
-		w.first = max(time.Until(deadline), time.Millisecond)
-	}
-	nc, err := opts.Connect()
-	w.opened.Store(true)
-	return nc, err
 }
 
 // FromConn returns a bus on a connection of the caller's, who closes it after the
@@ -154,6 +129,9 @@ func open(ctx context.Context, nc *nats.Conn, o Options, w *wires) (*bus.Bus, er
 	}
 	c.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	c.wg.Go(c.watch)
+	if !o.Core {
+		c.wg.Go(c.leaders)
+	}
 	return bus.New(c, &o.Bus), nil
 }
 

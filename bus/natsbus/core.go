@@ -125,11 +125,21 @@ func (c *conn) letSome(l *outlet, msgs []driver.Message) error {
 // maxPublishers is how many publishers of a topic are remembered.
 const maxPublishers = 10_000
 
+// maxLate is how many messages may come behind their place without a word, after
+// the hole that they left was told. Who forged a number would silence its owner.
+const maxLate = 16
+
 // numbers are the last ones heard of each publisher of a topic.
 type numbers struct {
-	last      map[string]*uint64
-	publisher string // the latest, and where its number is
-	at        *uint64
+	last      map[string]*heard
+	publisher string // the latest, and what was heard of it
+	at        *heard
+}
+
+// heard is what is known of a publisher.
+type heard struct {
+	number uint64 // of its last message
+	late   uint64 // how many more may come late
 }
 
 // verdict is what a number says about what came before.
@@ -138,7 +148,8 @@ type verdict int
 const (
 	following verdict = iota // nothing is missing that could be known of
 	gap                      // something is
-	stale                    // its place has been passed
+	late                     // its place has been passed, and that something is missing there was told
+	stale                    // its place has been passed, or somebody else has used its number
 )
 
 // next judges the number of a message. Of a publisher that is heard for the first
@@ -160,22 +171,28 @@ func (n *numbers) next(reply string) verdict {
 	case n.at == nil:
 		n.begin(number)
 		return following
-	case number == *n.at+1:
-		*n.at = number
+	case number == n.at.number+1:
+		n.at.number = number
 		return following
-	case number > *n.at:
-		*n.at = number
+	case number > n.at.number:
+		n.at.late = min(number-n.at.number-1, maxLate)
+		n.at.number = number
 		return gap
+	case n.at.late > 0:
+		n.at.late--
+		return late
 	}
+	delete(n.last, n.publisher)
+	n.at = nil
 	return stale
 }
 
 func (n *numbers) begin(number uint64) {
 	if n.last == nil || len(n.last) >= maxPublishers {
-		n.last = make(map[string]*uint64)
+		n.last = make(map[string]*heard)
 	}
 	n.publisher = strings.Clone(n.publisher)
-	n.at = &number
+	n.at = &heard{number: number}
 	n.last[n.publisher] = n.at
 }
 

@@ -36,7 +36,7 @@ func TestCoreTellsAMissingEvent(t *testing.T) {
 	if _, err := b.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := nats.Connect(server.URL())
+	raw, err := nats.Connect(server.URL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,12 +190,12 @@ func TestCoreMakesNothing(t *testing.T) {
 	if got := b.Durability().String(); got != "kept nowhere" {
 		t.Errorf("the durability is called %q", got)
 	}
-	raw, err := nats.Connect(server.URL())
+	raw, err := nats.Connect(server.URL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	m, err := raw.Request("$JS.API.STREAM.NAMES", nil, nats.DefaultTimeout)
+	m, err := raw.Request("$JS.API.STREAM.NAMES", nil, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,12 +37,12 @@ func TestPublishTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t, nil)
-			raw, err := nats.Connect(server.URL())
+			raw, err := nats.Connect(server.URL(), nats.Timeout(patience))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer raw.Close()
-			js, err := jetstream.New(raw)
+			js, err := jetstream.New(raw, jetstream.WithDefaultTimeout(patience))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +127,7 @@ func TestLeaderChangeAmidBatches(t *testing.T) {
 	if _, err := c.bus.Broadcast(t.Context(), "orders", all.handler(), nil); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := nats.Connect(c.url)
+	raw, err := nats.Connect(c.url, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +146,7 @@ func TestLeaderChangeAmidBatches(t *testing.T) {
 				}
 			}
 		}()
-		m, err := raw.Request("$JS.API.STREAM.LEADER.STEPDOWN.swale-events", nil, 10*time.Second)
+		m, err := raw.Request("$JS.API.STREAM.LEADER.STEPDOWN.swale-events", nil, patience)
 		if err != nil || !bytes.Contains(m.Data, []byte(`"success":true`)) {
 			t.Fatalf("step down: %v: %s", err, m.Data)
 		}

@@ -36,7 +36,9 @@ func message(m *nats.Msg) driver.Message {
 		if lower == "content-type" {
 			out.ContentType = values[0]
 		} else if attr, ok := strings.CutPrefix(lower, "ce-"); ok {
-			out.Attributes = append(out.Attributes, driver.Attribute{Name: attr, Value: unescape(values[0])})
+			for _, value := range values { // more than one different one are refused
+				out.Attributes = append(out.Attributes, driver.Attribute{Name: attr, Value: unescape(value)})
+			}
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,6 +71,16 @@ func (c *conn) room(ctx context.Context) error {
 	if c.wires == nil {
 		return nil
 	}
+	return c.wires.room(ctx)
+}
+
+// roomUntil is room for no longer than until the deadline.
+func (c *conn) roomUntil(ctx context.Context, deadline time.Time) error {
+	if c.wires == nil || c.wires.roomy() {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	return c.wires.room(ctx)
 }
 

@@ -192,14 +192,12 @@ func (p *puller) revive() {
 
 // take is called for everything that comes to the inbox.
 func (p *puller) take(m *nats.Msg) {
-	if len(m.Data) == 0 && m.Header != nil {
-		if status := m.Header.Get("Status"); status != "" {
-			p.control(status, m)
-			return
-		}
-	}
 	at, ok := parsePlace(m.Reply)
 	if !ok {
+		// What has a place is a message, whatever its publisher wrote into its header.
+		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+			p.control(status, m)
+		}
 		return
 	}
 	p.giving.Lock()
@@ -208,16 +206,14 @@ func (p *puller) take(m *nats.Msg) {
 	p.came = true
 	p.asked = max(p.asked-1, 0)
 	d := &pulled{p: p, m: m, place: at}
-	if p.stopping {
+	if pin := pinOf(m); pin != p.pin && !p.opts.Shared {
+		p.pin, p.joining = pin, true
+		p.poke(p.kick)
+	}
+	if p.stopping { // Detach gives the pin up, also one that came just now
 		p.mu.Unlock()
 		_ = d.settle(nakBody)
 		return
-	}
-	if !p.opts.Shared {
-		if pin := m.Header.Get("Nats-Pin-Id"); pin != p.pin {
-			p.pin, p.joining = pin, true
-			p.poke(p.kick)
-		}
 	}
 	if p.joining || len(p.buffer) > 0 || p.held >= p.opts.MaxInFlight {
 		p.insert(d)
@@ -228,6 +224,15 @@ func (p *puller) take(m *nats.Msg) {
 	p.ask()
 	p.mu.Unlock()
 	p.hand(d)
+}
+
+// pinOf returns the pin that the server wrote behind whatever the publisher did.
+func pinOf(m *nats.Msg) string {
+	pins := m.Header["Nats-Pin-Id"]
+	if len(pins) == 0 {
+		return ""
+	}
+	return pins[len(pins)-1]
 }
 
 // insert puts a message into the buffer at its place in the stream; p.mu is held.

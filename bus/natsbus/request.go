@@ -106,7 +106,7 @@ func (r *replies) sweep() {
 }
 
 // receive waits for the answer to reply.
-func (r *replies) receive(ctx context.Context, reply string, w *waiter) (*nats.Msg, error) {
+func (r *replies) receive(ctx context.Context, reply string, w *waiter, late <-chan time.Time) (*nats.Msg, error) {
 	for {
 		select {
 		case m := <-r.in:
@@ -116,31 +116,43 @@ func (r *replies) receive(ctx context.Context, reply string, w *waiter) (*nats.M
 			r.settle(m)
 		case m := <-w.answer:
 			return m, nil
+		case <-late:
+			return nil, context.DeadlineExceeded
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
+// timers are those of the requests whose context has no deadline.
+var timers = sync.Pool{New: func() any { t := time.NewTimer(time.Hour); t.Stop(); return t }}
+
 // Request implements driver.Requester. The time that is left travels as the end
 // of the reply subject, which costs no header.
-func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (driver.Message, error) {
-	if err := c.room(ctx); err != nil {
+func (c *conn) Request(ctx context.Context, subject string, m *driver.Message, deadline time.Time) (driver.Message, error) {
+	if err := c.roomUntil(ctx, deadline); err != nil {
 		return driver.Message{}, err
 	}
 	r := &c.replies
 	if len(r.in) > 0 {
 		r.sweep()
 	}
-	deadline, _ := ctx.Deadline()
-	reply, w := r.add(time.Until(deadline))
+	left := time.Until(deadline)
+	reply, w := r.add(left)
 	defer r.drop(reply, w)
+	var late <-chan time.Time
+	if _, ok := ctx.Deadline(); !ok {
+		t := timers.Get().(*time.Timer) //nolint:forcetypeassert // the pool's own
+		t.Reset(left)
+		late = t.C
+		defer func() { t.Stop(); timers.Put(t) }()
+	}
 	lone := r.flying.Add(1) <= maxLone
 	defer r.flying.Add(-1)
 	if err := c.write(c.opts.Prefix+".r."+subject, reply, m, lone); err != nil {
 		return driver.Message{}, err
 	}
-	a, err := r.receive(ctx, reply, w)
+	a, err := r.receive(ctx, reply, w, late)
 	if err == nil {
 		return read(a)
 	}

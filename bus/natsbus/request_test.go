@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -115,6 +116,88 @@ func TestLateAnswers(t *testing.T) {
 	for i := range 300 {
 		if err := ask(t, from, strconv.Itoa(i)); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A request that is given up while it waits for a worker is never handled.
+func TestGivenUpWhileWaiting(t *testing.T) {
+	s := startServer(t, nil)
+	from, to := openBus(t, s.URL(), &natsbus.Options{Prefix: "waiting"}), openBus(t, s.URL(), &natsbus.Options{Prefix: "waiting"})
+	handled := make(chan string, 10)
+	if _, err := to.Serve(t.Context(), "busy", "g", func(ctx context.Context, e bus.Event) (bus.Event, error) {
+		handled <- e.ID
+		if e.ID == "first" {
+			<-ctx.Done()
+		}
+		return e, nil
+	}, &bus.ServeOptions{Parallel: 1}); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(s.URL(), nats.Timeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sent, err := nc.SubscribeSync("waiting.r.busy")
+	if err = errors.Join(err, nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	// begin asks, and returns when the question is under way what gives it up.
+	begin := func(id string) (giveUp func()) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := from.Request(ctx, "busy", bus.Event{ID: id, Type: "t"})
+			failed <- err
+		}()
+		if _, err := sent.NextMsg(patience); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			t.Helper()
+			if cancel(); !errors.Is(<-failed, context.Canceled) {
+				t.Errorf("the %s request fails with Canceled", id)
+			}
+		}
+	}
+	first := begin("first")
+	if id := <-handled; id != "first" {
+		t.Fatalf("the first request is handled first, got %q", id)
+	}
+	second := begin("second")
+	second() // heard before what ends the first one
+	first()
+	if got, err := from.Request(t.Context(), "busy", bus.Event{ID: "third", Type: "t"}); err != nil || got.ID != "third" {
+		t.Fatalf("the third request gets its answer, got %q, %v", got.ID, err)
+	}
+	if id := <-handled; id != "third" {
+		t.Errorf("after the first the third request is handled, got %q", id)
+	}
+}
+
+// A request whose context has no deadline ends by the bus's own, on both sides.
+func TestRequestTimeout(t *testing.T) {
+	s := startServer(t, nil)
+	from := openBus(t, s.URL(), &natsbus.Options{Bus: bus.Options{RequestTimeout: 50 * time.Millisecond}})
+	to := openBus(t, s.URL(), nil)
+	ended := make(chan error, 2)
+	if _, err := to.Serve(t.Context(), "slow", "g", func(ctx context.Context, _ bus.Event) (bus.Event, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return bus.Event{}, ctx.Err()
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(patience, cancel).Stop()
+	for range 2 { // the second one with the first one's timer
+		if _, err := from.Request(ctx, "slow", bus.Event{Type: "t"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the request fails with DeadlineExceeded, got %v", err)
+		}
+		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the handler's context ends with DeadlineExceeded, got %v", err)
 		}
 	}
 }

@@ -41,6 +41,50 @@ type server struct {
 	workers int
 	gone    bool                 // Detach has begun
 	running map[string]*question // by reply subject
+	early   early
+}
+
+// early are the latest requests that were given up while they weren't running: they
+// wait for a worker, have been answered, or are another server's.
+type early struct {
+	known map[string]struct{}
+	order []string // a ring, once it is full
+	next  int
+}
+
+// maxEarly is how many of them are known. A request that waits while as many
+// others are given up is handled although nobody waits for it.
+const maxEarly = 1024
+
+// maxReply is how long their reply subjects may be, many times what Request makes:
+// who gives up a request may be anybody.
+const maxReply = 512
+
+func (e *early) add(reply string) {
+	if len(reply) > maxReply {
+		return
+	}
+	if e.known == nil {
+		e.known = make(map[string]struct{})
+	}
+	if _, twice := e.known[reply]; twice {
+		return
+	}
+	if len(e.order) < maxEarly {
+		e.order = append(e.order, reply)
+	} else {
+		delete(e.known, e.order[e.next])
+		e.order[e.next] = reply
+		e.next = (e.next + 1) % maxEarly
+	}
+	e.known[reply] = struct{}{}
+}
+
+// forget reports whether a request was given up.
+func (e *early) forget(reply string) bool {
+	_, ok := e.known[reply]
+	delete(e.known, reply)
+	return ok
 }
 
 // Serve implements driver.Requester.
@@ -105,7 +149,7 @@ func (s *server) work() {
 			if s.idle.Add(-1) == 0 {
 				s.grow()
 			}
-			if m.Reply != "" { // else nobody waits for an answer
+			if s.conn.answerable(m.Reply) {
 				s.serve(m)
 			}
 			s.idle.Add(1)
@@ -115,20 +159,37 @@ func (s *server) work() {
 	}
 }
 
+// answerable reports whether somebody may wait for an answer there. Whoever asks
+// says where, and could have this server publish an event or order JetStream about.
+func (c *conn) answerable(reply string) bool {
+	own := len(reply) > len(c.opts.Prefix) && reply[len(c.opts.Prefix)] == '.' && strings.HasPrefix(reply, c.opts.Prefix)
+	return reply != "" && reply[0] != '$' && !own
+}
+
 // serve has one request handled.
 func (s *server) serve(m *nats.Msg) {
 	q := &question{server: s, msg: m}
 	s.mu.Lock()
+	if s.early.forget(m.Reply) {
+		s.mu.Unlock()
+		return // nobody waits any more
+	}
 	s.running[m.Reply] = q
-	q.cancelled = s.gone
+	gone := s.gone
+	q.cancelled = gone
 	s.mu.Unlock()
+	if gone {
+		q.ctx.end(context.Canceled)
+	}
 	s.h(q)
 }
 
-// question is a request until it is answered. The server's mutex guards it.
+// question is a request until it is answered. The server's mutex guards the rest
+// of it.
 type question struct {
 	server    *server
 	msg       *nats.Msg
+	ctx       respite // the handler's, see handle
 	answered  bool
 	cancelled bool
 	onCancel  func()
@@ -136,15 +197,12 @@ type question struct {
 
 // handle has h answer when it returns.
 func (q *question) handle(h func(context.Context, driver.Message) (driver.Message, error)) {
-	ctx := new(respite)
 	if left, ok := timeLeft(q.msg.Reply); ok {
-		ctx.deadline = time.Now().Add(left)
+		q.ctx.deadline = time.Now().Add(left)
 	}
-	cancel := func() { ctx.end(context.Canceled) }
-	defer cancel()
-	q.OnCancel(cancel)
-	out, err := h(ctx, q.Message())
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	defer q.ctx.end(context.Canceled)
+	out, err := h(&q.ctx, q.Message())
+	if err != nil && errors.Is(q.ctx.Err(), context.DeadlineExceeded) {
 		q.settle() // the caller's own clock says it better
 		return
 	}
@@ -207,11 +265,18 @@ func (s *server) cancelled(m *nats.Msg) { s.giveUp(string(m.Data)) }
 func (s *server) giveUp(reply string) {
 	s.mu.Lock()
 	var f func()
-	if q := s.running[reply]; q != nil && !q.cancelled {
-		q.cancelled = true
-		f = q.onCancel
+	q := s.running[reply]
+	if q == nil || q.cancelled {
+		if q == nil {
+			s.early.add(reply)
+		}
+		s.mu.Unlock()
+		return
 	}
+	q.cancelled = true
+	f = q.onCancel
 	s.mu.Unlock()
+	q.ctx.end(context.Canceled)
 	if f != nil {
 		f()
 	}

@@ -31,7 +31,7 @@ func TestLargeBacklog(t *testing.T) {
 		<-release
 		group.add(d.Event.Subject + "/" + d.Event.ID)
 		return nil
-	}, &bus.GroupOptions{MaxInFlight: held, Parallel: 5 * held, AckWait: 10 * time.Second}); err != nil {
+	}, &bus.GroupOptions{MaxInFlight: held, Parallel: 5 * held}); err != nil {
 		t.Fatal(err)
 	}
 	batch := make([]bus.Event, n)

@@ -44,10 +44,10 @@ func (c *conn) Latest(ctx context.Context, topic, key string) (driver.Message, e
 	if err != nil {
 		return driver.Message{}, temporary(err)
 	}
-	switch status := m.Header.Get("Status"); status {
-	case "":
+	switch status := m.Header.Get("Status"); {
+	case status == "" || m.Header.Get("Nats-Sequence") != "": // a publisher may have written a status
 		return message(m), nil
-	case "404":
+	case status == "404":
 		return driver.Message{}, fs.ErrNotExist
 	default:
 		return driver.Message{}, driver.Temporary(fmt.Errorf("read: %s %s", status, m.Header.Get("Description")))

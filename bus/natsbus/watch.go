@@ -64,6 +64,8 @@ func (c *conn) flush(ctx context.Context, limit time.Duration) error {
 	return c.nc.FlushWithContext(ctx)
 }
 
+var errStale = errors.New("a message came too late, or its number was used by somebody else")
+
 var errDropped = errors.New("the handler is slower than its buffer is long")
 
 func (w *watcher) run() {
@@ -99,8 +101,11 @@ func (w *watcher) take(m *nats.Msg) {
 	}
 	if w.numbers != nil {
 		switch w.numbers.next(m.Reply) {
-		case stale:
-			return // the hole has been told
+		case late:
+			return
+		case stale: // the next one begins anew
+			w.hole(errStale)
+			return
 		case gap:
 			if n, err := w.sub.Dropped(); err == nil {
 				w.dropped = n

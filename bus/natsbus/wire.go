@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/goswale/swale/bus/driver"
 )
@@ -27,9 +30,32 @@ const (
 // for as long as a minute and past every context. A wire's writes don't wait;
 // publishers wait instead, before they begin, and each for as long as it may.
 type wires struct {
+	dialer       net.Dialer
 	first, again time.Duration // what a connection may take, the first one and others
 	opened       atomic.Bool   // the first one is there
 	current      atomic.Pointer[wire]
+}
+
+// within is the last option of a connection that is made within ctx. The timeout of
+// the options is for what comes after: the client holds its lock while it connects
+// again, so that to wait there for as long as for the opening would hold up everybody.
+func (d *wires) within(ctx context.Context) nats.Option {
+	return func(o *nats.Options) error {
+		if o.CustomDialer != nil {
+			return nil // the caller's, without what wires are for
+		}
+		o.CustomDialer = d
+		if o.Dialer != nil {
+			d.dialer = *o.Dialer
+		}
+		d.again = cmp.Or(o.Timeout, nats.DefaultTimeout)
+		d.first = d.again
+		if deadline, ok := ctx.Deadline(); ok {
+			// Each server has its share, so that one that is dead leaves time for others.
+			d.first = max(time.Until(deadline)/time.Duration(max(1, len(o.Servers))), time.Millisecond)
+		}
+		return nil
+	}
 }
 
 // patience is what a connection may take now.
@@ -42,7 +68,8 @@ func (d *wires) patience() time.Duration {
 
 // Dial implements nats.CustomDialer.
 func (d *wires) Dial(network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: d.patience()}
+	dialer := d.dialer
+	dialer.Timeout = d.patience()
 	c, err := dialer.Dial(network, address)
 	if err != nil {
 		return nil, err
@@ -52,14 +79,19 @@ func (d *wires) Dial(network, address string) (net.Conn, error) {
 	return w, nil
 }
 
+// roomy reports whether the current connection takes more.
+func (d *wires) roomy() bool {
+	w := d.current.Load()
+	return w == nil || w.queued.Load() < maxQueued
+}
+
 // room waits until the current connection takes more.
 func (d *wires) room(ctx context.Context) error {
-	w := d.current.Load()
-	if w == nil || w.queued.Load() < maxQueued {
+	if d.roomy() {
 		return nil
 	}
 	select {
-	case <-w.moving():
+	case <-d.current.Load().moving():
 		return nil
 	case <-ctx.Done():
 		return driver.Temporary(fmt.Errorf("the server reads nothing: %w", context.Cause(ctx)))
@@ -73,12 +105,13 @@ type wire struct {
 	queued atomic.Int64
 	plain  atomic.Bool // it carries NATS's protocol as it is, without TLS or WebSocket
 
-	mu    sync.Mutex
-	begun bool
-	queue []byte        // what the kernel didn't take in time
-	busy  bool          // a goroutine writes the queue
-	moved chan struct{} // closed when the queue is short again, or the connection gone
-	err   error
+	mu      sync.Mutex
+	begun   bool
+	limited time.Time     // the deadline of writes
+	queue   []byte        // what the kernel didn't take in time
+	busy    bool          // a goroutine writes the queue
+	moved   chan struct{} // closed when the queue is short again, or the connection gone
+	err     error
 }
 
 // Write returns as soon as the kernel has p, or else the queue.
@@ -95,7 +128,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	n := 0
 	if !w.busy {
-		err := w.Conn.SetWriteDeadline(time.Now().Add(writePatience))
+		err := w.limit()
 		if err == nil {
 			n, err = w.Conn.Write(p)
 		}
@@ -103,6 +136,7 @@ func (w *wire) Write(p []byte) (int, error) {
 			w.err = err
 			return n, err
 		}
+		w.limited = time.Time{}
 		if w.err = w.Conn.SetWriteDeadline(time.Time{}); w.err != nil {
 			return n, w.err
 		}
@@ -112,6 +146,18 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.queue = append(w.queue, p[n:]...)
 	w.queued.Add(int64(len(p) - n))
 	return len(p), nil
+}
+
+// limit has writes wait for the kernel no longer than writePatience, nor less than
+// half of it. Setting a deadline costs more than looking whether one is due. w.mu is
+// held.
+func (w *wire) limit() error {
+	now := time.Now()
+	if w.limited.Sub(now) >= writePatience/2 {
+		return nil
+	}
+	w.limited = now.Add(writePatience)
+	return w.Conn.SetWriteDeadline(w.limited)
 }
 
 // drain writes the queue until it is empty or the connection ends.

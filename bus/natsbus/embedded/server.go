@@ -33,7 +33,8 @@ type Options struct {
 	MaxMemory, MaxStore int64
 	// MaxPayload bounds a message. Default 1 MiB.
 	MaxPayload int32
-	// Logger receives the server's warnings and errors. Default: none.
+	// Logger receives the server's warnings and errors, and at debug level what it
+	// says of itself. Default: none.
 	Logger *slog.Logger
 	// Name is the server's name. Default "swale".
 	Name string
@@ -157,7 +158,7 @@ func (l *logger) write(level slog.Level, format string, v []any) {
 	l.log.Log(context.Background(), level, "nats server", "message", fmt.Sprintf(format, v...))
 }
 
-func (l *logger) Noticef(format string, v ...any) { l.write(slog.LevelInfo, format, v) }
+func (l *logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 func (l *logger) Warnf(format string, v ...any)   { l.write(slog.LevelWarn, format, v) }
 func (l *logger) Fatalf(format string, v ...any)  { l.write(slog.LevelError, format, v) }
 func (l *logger) Errorf(format string, v ...any)  { l.write(slog.LevelError, format, v) }
