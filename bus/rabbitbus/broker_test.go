@@ -25,6 +25,7 @@ import (
 type broker struct {
 	script, dir string
 	env         []string
+	node        string // its name
 	port        int
 
 	cmd  *exec.Cmd
@@ -80,26 +81,31 @@ func programs(t *testing.T) (script, epmd string) {
 // the test.
 func newBroker(t *testing.T, config ...string) *broker {
 	t.Helper()
+	b := newBrokers(t, 1, config...)[0]
+	b.start(t)
+	return b
+}
+
+// newBrokers returns nodes that know each other, and are to be started.
+func newBrokers(t *testing.T, n int, config ...string) []*broker {
+	t.Helper()
 	script, epmd := programs(t)
 	dir := t.TempDir()
-	ports := freePorts(t, 3)
+	ports := freePorts(t, 1+2*n)
+	family := "swale-" + strings.ToLower(rand.Text()[:8])
+	if n > 1 {
+		config = append(config, "cluster_formation.peer_discovery_backend = classic_config")
+		for i := range n {
+			config = append(config, fmt.Sprintf("cluster_formation.classic_config.nodes.%d = %s-%d@localhost", i+1, family, i))
+		}
+	}
 	for name, text := range map[string]string{"rabbitmq.conf": strings.Join(config, "\n") + "\n", "plugins": "[].\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := &broker{script: script, dir: dir, port: ports[0], env: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8",
-		"RABBITMQ_NODENAME=swale-" + strings.ToLower(rand.Text()[:8]) + "@localhost",
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_LOGS=-",
-		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_CONF_ENV_FILE=/dev/null",
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"), "RABBITMQ_PID_FILE=" + filepath.Join(dir, "pid"),
-		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=" + strconv.Itoa(ports[0]),
-		"RABBITMQ_DIST_PORT=" + strconv.Itoa(ports[1]), "ERL_EPMD_PORT=" + strconv.Itoa(ports[2]), "ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
-	}}
-	// The node would start a port mapper itself, one that stays.
-	mapper := exec.CommandContext(context.WithoutCancel(t.Context()), epmd, "-port", strconv.Itoa(ports[2]), "-address", "127.0.0.1")
+	// The nodes would start a port mapper themselves, one that stays.
+	mapper := exec.CommandContext(context.WithoutCancel(t.Context()), epmd, "-port", strconv.Itoa(ports[0]), "-address", "127.0.0.1")
 	if err := mapper.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +113,23 @@ func newBroker(t *testing.T, config ...string) *broker {
 		_ = mapper.Process.Kill()
 		_ = mapper.Wait()
 	})
-	t.Cleanup(func() { b.end(t, syscall.SIGKILL) })
-	b.start(t)
-	return b
+	brokers := make([]*broker, n)
+	for i := range brokers {
+		name := fmt.Sprintf("%s-%d", family, i)
+		b := &broker{script: script, dir: dir, node: name + "@localhost", port: ports[1+2*i]}
+		b.env = []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "RABBITMQ_NODENAME=" + b.node,
+			"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, name), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_LOGS=-",
+			"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_CONF_ENV_FILE=/dev/null",
+			"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"), "RABBITMQ_PID_FILE=" + filepath.Join(dir, name+".pid"),
+			"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=" + strconv.Itoa(b.port),
+			"RABBITMQ_DIST_PORT=" + strconv.Itoa(ports[2+2*i]), "ERL_EPMD_PORT=" + strconv.Itoa(ports[0]), "ERL_EPMD_ADDRESS=127.0.0.1",
+			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +S 2 +sbwt none +sbwtdcpu none +sbwtdio none",
+		}
+		brokers[i] = b
+		t.Cleanup(func() { b.end(t, syscall.SIGKILL) })
+	}
+	return brokers
 }
 
 // freePorts returns ports for servers that come back where they were. They are
@@ -136,6 +156,12 @@ func (b *broker) url() string { return fmt.Sprintf("amqp://guest:guest@127.0.0.1
 // start starts the node and waits until it talks AMQP.
 func (b *broker) start(t *testing.T) {
 	t.Helper()
+	b.launch(t)
+	b.await(t)
+}
+
+func (b *broker) launch(t *testing.T) {
+	t.Helper()
 	out, gone := new(output), make(chan struct{})
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), b.script)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = b.env, b.dir, out, out
@@ -148,6 +174,10 @@ func (b *broker) start(t *testing.T) {
 		_ = cmd.Wait()
 		close(gone)
 	}()
+}
+
+func (b *broker) await(t *testing.T) {
+	t.Helper()
 	over := time.After(2 * enough)
 	for {
 		conn, err := amqp.DialConfig(b.url(), amqp.Config{Dial: amqp.DefaultDial(2 * time.Second)})
@@ -157,12 +187,24 @@ func (b *broker) start(t *testing.T) {
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
-		case <-gone:
-			t.Fatalf("the node ended by itself:\n%s", out.tail())
+		case <-b.gone:
+			t.Fatalf("the node ended by itself:\n%s", b.out.tail())
 		case <-over:
-			t.Fatalf("the node isn't there after %v: %v\n%s", 2*enough, err, out.tail())
+			t.Fatalf("the node isn't there after %v: %v\n%s", 2*enough, err, b.out.tail())
 		}
 	}
+}
+
+// control asks the node by the operator's tool.
+func (b *broker) control(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(soon(t), filepath.Join(filepath.Dir(b.script), "rabbitmqctl"), append([]string{"--quiet", "--node", b.node}, args...)...)
+	cmd.Env, cmd.Dir = b.env, b.dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("rabbitmqctl %q: %v\n%s", args, err, out)
+	}
+	return string(out)
 }
 
 // end ends the node, by SIGKILL as a crash does or by SIGTERM in order, and waits

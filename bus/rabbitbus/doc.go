@@ -1,5 +1,5 @@
-// Package rabbitbus is the bus on RabbitMQ, over AMQP 0-9-1. It works with the
-// server in Debian stable (3.10) and with current ones, and needs no plugin.
+// Package rabbitbus is the bus on RabbitMQ, over AMQP 0-9-1. It works with
+// RabbitMQ 3.10 and later, 4 among them, on one node or a cluster, and needs no plugin.
 //
 //	b, err := rabbitbus.Open(ctx, "amqp://guest:guest@localhost:5672/", nil)
 //	if err != nil {
@@ -46,7 +46,7 @@
 // # Connections
 //
 // Publishing and consuming have a connection each. Both come back by themselves,
-// with everything that hangs on them, trying each of Options.Nodes in turn.
+// with everything that hangs on them, trying each node of a cluster in turn.
 //
 // # CloudEvents
 //

@@ -14,7 +14,7 @@ import (
 // Open fails when there is no broker; after it succeeded the connection comes back
 // by itself.
 func ExampleOpen() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	b, err := rabbitbus.Open(ctx, "amqp://guest:guest@127.0.0.1:1/", &rabbitbus.Options{
 		Bus: bus.Options{Source: "/orders"},

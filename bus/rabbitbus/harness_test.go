@@ -34,6 +34,10 @@ func serverURL(t testing.TB) string {
 	return ""
 }
 
+// unhurried are heartbeats for tests of other things: a connection outlives it when
+// this process stands still for a while, as on a machine that has much else to do.
+const unhurried = 30 * time.Second
+
 // space is a prefix of a test's own, whose exchanges and queues are deleted at
 // its end.
 type space struct {
@@ -97,6 +101,9 @@ func (s *space) open(t testing.TB, opts Options, via string) *bus.Bus {
 func (s *space) driver(t testing.TB, opts Options, via string) (*bus.Bus, *conn) {
 	t.Helper()
 	opts.Prefix = s.prefix
+	if opts.Heartbeat == 0 {
+		opts.Heartbeat = unhurried
+	}
 	opts.declared = s.note
 	u := s.url
 	if via != "" {

@@ -3,6 +3,7 @@ package rabbitbus
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -26,8 +27,23 @@ func (n names) queue(topic, group string) string { return short(n.prefix + ":" +
 // stream is the name of a stream. Topics aren't empty, so no group's queue has it.
 func (n names) stream(topic string) string { return short(n.prefix + "::" + topic) }
 
-func (n names) servers(subject, group string) string {
+// group is the exchange of those who serve a subject together.
+func (n names) group(subject, group string) string {
 	return short(n.prefix + ":requests:" + subject + ":" + group)
+}
+
+// servers is the queue that they have at one of their places.
+func (n names) servers(subject, group string, place int) string {
+	name := n.prefix + ":requests:" + subject + ":" + group
+	if place > 0 {
+		name += ":" + strconv.Itoa(place)
+	}
+	return short(name)
+}
+
+// joining is the queue that one of them has who joins.
+func (n names) joining(subject, group string) string {
+	return short(n.prefix + ":requests:" + subject + ":" + group + ":joining")
 }
 
 // cancels is the routing key by which servers of a subject hear of cancels.

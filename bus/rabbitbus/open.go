@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -24,13 +26,16 @@ type conn struct {
 	calls *caller
 	held  held
 
+	joining chan struct{} // held while a server of this process joins its group
+
 	mu      sync.Mutex
 	streams map[string]*stream // declared here, by queue
 }
 
 // Open connects to a broker by its URL, amqp://user:password@host:5672/vhost or
-// amqps://. It fails when the broker can't be reached within ctx; later the
-// connection comes back by itself.
+// amqps://. For a cluster url holds one for each node, separated by commas; each
+// attempt to connect goes to the next one. Open fails when no node can be reached
+// within ctx; later the connections come back by themselves.
 func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 	c, err := open(ctx, url, opts)
 	if err != nil {
@@ -40,27 +45,55 @@ func Open(ctx context.Context, url string, opts *Options) (*bus.Bus, error) {
 }
 
 func open(ctx context.Context, url string, opts *Options) (*conn, error) {
-	c := new(conn)
+	c := &conn{joining: make(chan struct{}, 1)}
 	if opts != nil {
 		c.opts = *opts
 	}
 	c.opts.fill()
 	c.names = names{c.opts.Prefix}
 	c.log = c.opts.Bus.Logger
-	urls := append([]string{url}, c.opts.Nodes...)
+	urls := addresses(url)
 	var turn atomic.Uint64
 	connect := func(ctx context.Context) (connection, error) {
 		var errs error
 		for range urls {
-			conn, err := dial(ctx, urls[int(turn.Add(1)-1)%len(urls)], c.opts.TLS, c.opts.Heartbeat, c.opts.Name)
+			url := urls[int(turn.Add(1)-1)%len(urls)]
+			conn, err := dial(ctx, url, c.opts.TLS, c.opts.Heartbeat, c.opts.Name)
 			if err == nil {
 				return conn, nil
 			}
-			errs = errors.Join(errs, err)
+			errs = errors.Join(errs, fmt.Errorf("connect to %s: %w", redacted(url), err))
 		}
 		return nil, errs
 	}
 	return c, c.start(ctx, connect)
+}
+
+// redacted is a URL without its password, and without the name: a log needs
+// neither.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "a URL that isn't such as amqp://name:password@127.0.0.1:5672/"
+	}
+	u.User = nil
+	return u.String()
+}
+
+// addresses splits a list of URLs. A comma is part of a URL unless another begins
+// behind it: passwords have them.
+func addresses(list string) (urls []string) {
+	for from, at := 0, 0; ; {
+		comma := strings.IndexByte(list[at:], ',')
+		if comma < 0 {
+			return append(urls, list[from:])
+		}
+		at += comma + 1
+		if rest := list[at:]; strings.HasPrefix(rest, "amqp://") || strings.HasPrefix(rest, "amqps://") {
+			urls = append(urls, list[from:at-1])
+			from = at
+		}
+	}
 }
 
 // start connects and declares the exchanges.

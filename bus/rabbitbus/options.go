@@ -12,9 +12,6 @@ import (
 type Options struct {
 	// Bus are the options of the bus itself.
 	Bus bus.Options
-	// Nodes are the URLs of further nodes of the cluster. Each attempt to connect
-	// goes to the next one.
-	Nodes []string
 	// TLS configures amqps connections. Default: the URL's host, the system's roots.
 	TLS *tls.Config
 	// Name is the connections' name in the broker's listings. Default "swale".

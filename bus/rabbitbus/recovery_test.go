@@ -285,12 +285,16 @@ func TestPublishWhileTheBrokerIsAway(t *testing.T) {
 func TestRequestsWhenConnectionsAreCut(t *testing.T) {
 	s, near, far := newSpace(t), newProxy(t), newProxy(t)
 	caller := s.bus(t, Options{}, near.addr())
-	entered := make(chan struct{}, 10)
+	entered, over := make(chan struct{}, 10), make(chan struct{})
+	defer close(over) // nobody is left to cancel them
 	serving := s.bus(t, Options{}, far.addr())
 	_, err := serving.Serve(soon(t), "s", "g", func(ctx context.Context, e bus.Event) (bus.Event, error) {
 		if e.Subject == "wait" {
 			entered <- struct{}{}
-			<-ctx.Done()
+			select {
+			case <-ctx.Done():
+			case <-over:
+			}
 		}
 		return e, nil
 	}, nil)

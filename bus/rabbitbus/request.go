@@ -60,6 +60,7 @@ type line struct {
 
 	mu   sync.Mutex
 	open map[string]*question // nil when the channel is gone
+	sent []string             // what the broker hasn't confirmed, in order; empty is a cancel
 }
 
 func newCaller(c *conn) *caller {
@@ -69,20 +70,22 @@ func newCaller(c *conn) *caller {
 	return r
 }
 
-var errDied = errors.New("the server ended while it had the request")
+var (
+	errDied = errors.New("the server ended while it had the request")
+	errGone = errors.New("the broker lost the request with its queue; a server may have begun it")
+)
 
 // Request implements driver.Requester.
-func (c *conn) Request(ctx context.Context, subject string, m *driver.Message) (driver.Message, error) {
+func (c *conn) Request(ctx context.Context, subject string, m *driver.Message, deadline time.Time) (driver.Message, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return driver.Message{}, err
 	}
 	msg := publishing(m)
 	msg.DeliveryMode = amqp.Transient
 	msg.ReplyTo, msg.CorrelationId = replyTo, rand.Text()
-	left := time.Minute
-	if deadline, ok := ctx.Deadline(); ok {
-		left = max(time.Until(deadline), time.Millisecond)
-	}
+	left := max(time.Until(deadline), time.Millisecond)
 	ms := strconv.FormatInt(min(left.Milliseconds()+1, 1<<31-1), 10)
 	msg.Expiration = ms // nobody needs to begin after that
 	if msg.Headers == nil {
@@ -128,6 +131,7 @@ func (r *caller) write() {
 		select {
 		case s := <-r.sends:
 			if s.q == nil {
+				s.cancel.sending("")
 				if err := s.cancel.ch.Publish(r.c.names.requests(), s.key, false, false, s.msg); err != nil {
 					r.c.log.Debug("rabbitbus: cancel", "error", err)
 				}
@@ -164,7 +168,9 @@ func (r *caller) ask(s *send) error {
 		l.take(s.msg.CorrelationId)
 		return nil
 	}
-	// Mandatory: without a server's queue the request comes back at once.
+	// Mandatory: without a server's queue the request comes back at once. One whose
+	// queue is lost is refused by the broker.
+	l.sending(s.msg.CorrelationId)
 	if err := l.ch.Publish(r.c.names.requests(), s.key, true, false, s.msg); err != nil {
 		if l.take(s.msg.CorrelationId) != nil {
 			return driver.Temporary(err)
@@ -188,15 +194,19 @@ func (r *caller) connect(ctx context.Context) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	returns := ch.NotifyReturn(make(chan amqp.Return, 64))
+	returns := ch.NotifyReturn(make(chan amqp.Return)) // taken before the confirmation behind it is handed over
+	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, 64))
 	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
-	answers, err := ch.Consume(replyTo, tag, true, false, false, false, nil)
+	var answers <-chan amqp.Delivery
+	if err = ch.Confirm(false); err == nil {
+		answers, err = ch.Consume(replyTo, tag, true, false, false, false, nil)
+	}
 	if err != nil {
 		_ = ch.Close()
 		return nil, err
 	}
 	l := &line{ch: ch, open: make(map[string]*question)}
-	r.wg.Go(func() { l.listen(answers, returns, closed) })
+	r.wg.Go(func() { l.listen(answers, returns, confirms, closed) })
 	r.line = l
 	return l, nil
 }
@@ -215,6 +225,23 @@ func (l *line) add(id string, q *question) bool {
 	}
 	l.open[id] = q
 	return true
+}
+
+// sending notes what is about to be sent.
+func (l *line) sending(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, id)
+}
+
+// confirmed returns the first of what was sent, which the broker has or refuses.
+func (l *line) confirmed() (id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sent) > 0 {
+		id, l.sent = l.sent[0], l.sent[1:]
+	}
+	return id
 }
 
 // take returns the question and forgets it: the first answer counts.
@@ -238,7 +265,7 @@ func (l *line) hangUp(err error) {
 }
 
 // listen gives answers to those who asked, until the channel is gone.
-func (l *line) listen(answers <-chan amqp.Delivery, returns <-chan amqp.Return, closed <-chan *amqp.Error) {
+func (l *line) listen(answers <-chan amqp.Delivery, returns <-chan amqp.Return, confirms <-chan amqp.Confirmation, closed <-chan *amqp.Error) {
 	for {
 		select {
 		case d, ok := <-answers:
@@ -256,6 +283,18 @@ func (l *line) listen(answers <-chan amqp.Delivery, returns <-chan amqp.Return, 
 			}
 			if q := l.take(back.CorrelationId); q != nil {
 				q.answer <- result{err: driver.ErrNoResponders}
+			}
+		case c, ok := <-confirms:
+			if !ok {
+				confirms = nil
+				continue
+			}
+			id := l.confirmed()
+			if c.Ack {
+				continue
+			}
+			if q := l.take(id); q != nil {
+				q.answer <- result{err: driver.Temporary(errGone)}
 			}
 		}
 	}

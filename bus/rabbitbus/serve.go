@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type server struct {
 	c              *conn
 	subject, group string
-	queue          string
+	queue          string // of the work at hand
 	parallel       int
 	h              func(context.Context, driver.Message) (driver.Message, error)
 
@@ -37,7 +38,7 @@ type server struct {
 func (c *conn) Serve(ctx context.Context, subject, group string, parallel int, h func(context.Context, driver.Message) (driver.Message, error)) (driver.Subscription, error) {
 	parallel = min(parallel, 65535)
 	s := &server{
-		c: c, subject: subject, group: group, queue: c.names.servers(subject, group), parallel: parallel, h: h,
+		c: c, subject: subject, group: group, parallel: parallel, h: h,
 		room: make(chan struct{}, parallel), running: make(map[string]context.CancelFunc),
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
@@ -68,13 +69,7 @@ func (s *server) run(ctx context.Context, joined chan<- error) {
 		if joining {
 			actx = ctx
 		}
-		ch, _, err := s.c.in.channel(actx)
-		var in, cancels <-chan amqp.Delivery
-		if err == nil {
-			if in, cancels, err = s.declare(ch); err != nil {
-				_ = ch.Close()
-			}
-		}
+		w, err := s.join(actx)
 		if err != nil {
 			// The queue of a group whose last server just left is going away.
 			again := errors.Is(err, amqp.ErrClosed) || code(err, amqp.NotFound) && ctx.Err() == nil
@@ -91,8 +86,8 @@ func (s *server) run(ctx context.Context, joined chan<- error) {
 			joining = false
 			joined <- nil
 		}
-		s.listen(ch, in, cancels)
-		s.leave(ch, in)
+		s.listen(w)
+		s.leave(w)
 	}
 	if joining {
 		joined <- s.ctx.Err()
@@ -101,84 +96,72 @@ func (s *server) run(ctx context.Context, joined chan<- error) {
 
 const cancelTag = "swale-cancel"
 
-func (s *server) declare(ch channel) (in, cancels <-chan amqp.Delivery, err error) {
-	if err := s.c.declareExchanges(ch); err != nil {
-		return nil, nil, err
-	}
-	// Durable, because newer brokers don't want other shared queues; what is left
-	// of it by a broker that stopped goes away unused.
-	args := classic()
-	args["x-expires"] = int64(60_000)
-	if _, err := ch.QueueDeclare(s.queue, true, true, false, false, args); err != nil {
-		return nil, nil, err
-	}
-	own, err := ch.QueueDeclare("", false, true, true, false, classic())
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := ch.QueueBind(own.Name, s.c.names.cancels(s.subject), s.c.names.requests(), false, nil); err != nil {
-		return nil, nil, err
-	}
-	if err := ch.Qos(s.parallel, 0, false); err != nil {
-		return nil, nil, err
-	}
-	if cancels, err = ch.Consume(own.Name, cancelTag, true, true, false, false, nil); err != nil {
-		return nil, nil, err
-	}
-	if in, err = ch.Consume(s.queue, tag, false, false, false, false, nil); err != nil {
-		return nil, nil, err
-	}
-	// Last, so that nobody reaches a queue that isn't served.
-	return in, cancels, ch.QueueBind(s.queue, short(s.subject), s.c.names.requests(), false, nil)
-}
-
-func (s *server) listen(ch channel, in, cancels <-chan amqp.Delivery) {
+func (s *server) listen(w *work) {
 	for {
 		select {
-		case d, ok := <-in:
+		case d, ok := <-w.in:
 			if !ok {
 				return
 			}
-			s.take(ch, d)
-		case d, ok := <-cancels:
+			s.take(w, d)
+		case d, ok := <-w.cancels:
 			if !ok {
 				return
 			}
-			s.mu.Lock()
-			if cancel := s.running[d.CorrelationId]; cancel != nil {
-				cancel()
-			}
-			s.mu.Unlock()
+			s.cancelled(&d)
 		case <-s.ctx.Done():
 			return
 		}
 	}
 }
 
+// cancelled is told that a caller has given up.
+func (s *server) cancelled(d *amqp.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel := s.running[d.CorrelationId]; cancel != nil {
+		cancel()
+	}
+}
+
 // take has one request handled. One that another server had before it died isn't
 // done again: whoever asked hears of it.
-func (s *server) take(ch channel, d amqp.Delivery) {
+func (s *server) take(w *work, d amqp.Delivery) {
 	if d.Redelivered {
-		s.answer(ch, &d, amqp.Publishing{Headers: amqp.Table{headerDied: true}})
+		s.answer(s.hctx, w.ch, &d, amqp.Publishing{Headers: amqp.Table{headerDied: true}})
 		return
 	}
 	s.room <- struct{}{} // never waits for long: the prefetch is as large
+	w.busy.Add(1)
 	s.handlers.Go(func() {
-		defer func() { <-s.room }()
-		s.handle(ch, &d)
+		defer func() {
+			w.busy.Done()
+			<-s.room
+		}()
+		s.handle(w.ch, &d)
 	})
 }
 
 // leave gives the group's queue up, so that nobody waits in it when this was the
 // last server, and keeps the channel for the answers of handlers that run.
-func (s *server) leave(ch channel, in <-chan amqp.Delivery) {
+func (s *server) leave(w *work) {
 	if s.ctx.Err() == nil {
-		_ = ch.Close()
+		// The connection is gone, or the queue with its node; then those who asked
+		// may still be answered.
+		s.wg.Go(func() {
+			w.busy.Wait()
+			_ = w.ch.Close()
+		})
+		s.wg.Go(func() {
+			for d := range w.cancels {
+				s.cancelled(&d)
+			}
+		})
 		return
 	}
-	if err := ch.Cancel(tag, false); err == nil {
-		for d := range in {
-			s.take(ch, d) // came before the cancel
+	if err := w.ch.Cancel(tag, false); err == nil {
+		for d := range w.in {
+			s.take(w, d) // came before the cancel
 		}
 		err = s.c.do(s.hctx, s.c.in, func(other channel) error {
 			_, err := other.QueueDelete(s.queue, true, false, false)
@@ -189,7 +172,7 @@ func (s *server) leave(ch channel, in <-chan amqp.Delivery) {
 		}
 	}
 	s.handlers.Wait()
-	_ = ch.Close()
+	_ = w.ch.Close()
 }
 
 // handle runs the handler for one request.
@@ -218,16 +201,23 @@ func (s *server) handle(ch channel, d *amqp.Delivery) {
 	default:
 		msg.Headers = amqp.Table{headerError: err.Error()}
 	}
-	s.answer(ch, d, msg)
+	s.answer(ctx, ch, d, msg)
 }
 
 // answer sends the answer and acks the request, which until then would be known
-// to have died with this server.
-func (s *server) answer(ch channel, d *amqp.Delivery, msg amqp.Publishing) {
+// to have died with this server. When the channel is gone the answer takes another:
+// if the queue is gone too nobody else will tell who asked.
+func (s *server) answer(ctx context.Context, ch channel, d *amqp.Delivery, msg amqp.Publishing) {
 	msg.DeliveryMode, msg.CorrelationId = amqp.Transient, d.CorrelationId
 	var err error
-	if d.ReplyTo != "" {
+	// Whoever asks says where the answer goes, which might be anybody's queue.
+	if strings.HasPrefix(d.ReplyTo, replyTo) {
 		err = ch.Publish("", d.ReplyTo, false, false, msg)
+		if err != nil {
+			err = s.c.do(ctx, s.c.in, func(other channel) error {
+				return other.Publish("", d.ReplyTo, false, false, msg)
+			})
+		}
 	}
 	if err = errors.Join(err, ch.Ack(d.DeliveryTag, false)); err != nil {
 		s.c.log.Debug("rabbitbus: answer", "subject", s.subject, "error", err)

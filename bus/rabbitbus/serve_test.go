@@ -3,6 +3,7 @@ package rabbitbus
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,23 @@ func (a *answering) Publish(_, _ string, _, _ bool, m amqp.Publishing) error {
 func (a *answering) Ack(uint64, bool) error {
 	a.said = append(a.said, "ack")
 	return nil
+}
+
+// TestAnswersGoToCallersOnly is about requests that name a queue for the answer, such
+// as a group's.
+func TestAnswersGoToCallersOnly(t *testing.T) {
+	s := &server{c: &conn{log: slog.New(slog.DiscardHandler)}}
+	for to, want := range map[string][]string{
+		replyTo + ".g1h2": {"answer", "ack"},
+		"swale:orders:g":  {"ack"},
+		"":                {"ack"},
+	} {
+		ch := new(answering)
+		s.answer(t.Context(), ch, &amqp.Delivery{ReplyTo: to, CorrelationId: "1"}, amqp.Publishing{})
+		if !slices.Equal(ch.said, want) {
+			t.Errorf("asked to answer to %q the server says %q; want %q", to, ch.said, want)
+		}
+	}
 }
 
 // TestNoErrorIsSentAfterTheDeadline is about two clocks: a caller that hears of the
