@@ -89,7 +89,8 @@ func client(b *bus.Bus, opts *httpbus.TransportOptions) *http.Client {
 // pair serves the handler on one connection and returns a client on another.
 func pair(t *testing.T, connect func() *bus.Bus, h http.HandlerFunc) *http.Client {
 	t.Helper()
-	c := client(connect(), nil)
+	// Both are in this process, which may stand still for a while on a busy machine.
+	c := client(connect(), &httpbus.TransportOptions{Silence: time.Minute})
 	serve(t, connect(), h, nil)
 	return c
 }

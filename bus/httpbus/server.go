@@ -147,6 +147,9 @@ func Serve(ctx context.Context, b *bus.Bus, service string, handler http.Handler
 
 // join subscribes, last to what makes the service known.
 func (s *Server) join(ctx context.Context, service string) (err error) {
+	if err := bus.CheckName(service); err != nil {
+		return err
+	}
 	if len(service) > 90 || strings.Contains(service, ".at.") {
 		return fmt.Errorf("%w: over 90 characters, or holds \".at.\"", bus.ErrInvalidTopic)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,6 +100,16 @@ func (o *Outbox) Migrate(ctx context.Context) error {
 	return nil
 }
 
+// unmade says what to do where a table is missing. Databases have no error in
+// common for that, but words.
+func (o *Outbox) unmade(err error) error {
+	text := err.Error()
+	if strings.Contains(text, o.opts.Table) && (strings.Contains(text, "no such table") || strings.Contains(text, "does not exist")) {
+		return fmt.Errorf("%w; Outbox.Migrate makes the tables", err)
+	}
+	return err
+}
+
 // NewEpoch replaces the epoch, which tells every reader to forget what it knows
 // about numbers. It is for databases restored from a backup, whose numbers were
 // given already. Stop the relays first: they read the epoch when they begin to lead.
@@ -130,6 +141,9 @@ func (o *Outbox) Append(ctx context.Context, tx *sql.Tx, topic string, events ..
 	if len(events) == 0 {
 		return nil
 	}
+	if tx == nil {
+		return fmt.Errorf("outbox: append to %s: there is no transaction", topic)
+	}
 	if err := bus.CheckName(topic); err != nil {
 		return fmt.Errorf("outbox: append: %w", err)
 	}
@@ -153,7 +167,7 @@ func (o *Outbox) Append(ctx context.Context, tx *sql.Tx, topic string, events ..
 		rows[i] = string(data)
 	}
 	if err := o.dialect.Append(ctx, tx, o.opts.Table, topic, rows, now, o.opts.DisableNotify); err != nil {
-		return fmt.Errorf("outbox: append to %s: %w", topic, err)
+		return fmt.Errorf("outbox: append to %s: %w", topic, o.unmade(err))
 	}
 	if _, ours := o.own.Load(tx); !ours {
 		o.signal(func(w *waker) chan struct{} { return w.soon })
@@ -175,7 +189,7 @@ func (o *Outbox) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if err := o.dialect.Begin(ctx, tx, o.opts.Table); err != nil {
-		return fmt.Errorf("outbox: begin: %w", err)
+		return fmt.Errorf("outbox: begin: %w", o.unmade(err))
 	}
 	o.own.Store(tx, nil)
 	defer o.own.Delete(tx)

@@ -89,12 +89,16 @@ var postgresSchema = []string{
 	`CREATE TABLE IF NOT EXISTS {t}_topic (topic text PRIMARY KEY, last bigint NOT NULL)`,
 	`CREATE TABLE IF NOT EXISTS {t}_lease (id int PRIMARY KEY CHECK (id = 1), epoch text NOT NULL)`,
 	// Runs while the transaction commits. The lock goes after the transaction has
-	// become visible. It finds its row by the index also where the planner takes the
-	// table for small: a serializable transaction that reads the others' rows is
-	// refused for them.
+	// become visible. It finds its row where it was written, not by the primary key:
+	// a serializable transaction that searches an index has read the page, the others
+	// write their rows into the same one, and some of many are refused for it. Only
+	// who changed the row after Append has it searched.
 	`CREATE OR REPLACE FUNCTION {s}.{t}_commit() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$ BEGIN
 		PERFORM pg_advisory_xact_lock({k} | TG_RELID::bigint);
-		UPDATE {s}.{t} SET place = nextval('{s}.{t}_places') WHERE id = NEW.id;
+		UPDATE {s}.{t} SET place = nextval('{s}.{t}_places') WHERE ctid = NEW.ctid;
+		IF NOT FOUND THEN
+			UPDATE {s}.{t} SET place = nextval('{s}.{t}_places') WHERE id = NEW.id;
+		END IF;
 		RETURN NULL;
 	END $$`,
 	`DO $$ BEGIN

@@ -108,6 +108,10 @@ type Relay struct {
 	log   *slog.Logger
 	waker waker
 
+	// random is what waits are jittered with. It is called by one goroutine, and
+	// tests that have to repeat set it.
+	random func() float64
+
 	// fault, in tests, is called at every step, and ends the relay there, as the
 	// death of its process would, by returning an error.
 	fault func(step string) error
@@ -120,7 +124,7 @@ type Relay struct {
 
 // NewRelay returns a relay from o to b. Options may be nil.
 func NewRelay(o *Outbox, b *bus.Bus, opts *RelayOptions) *Relay {
-	r := &Relay{box: o, bus: b, waker: waker{now: make(chan struct{}, 1), soon: make(chan struct{}, 1)}}
+	r := &Relay{box: o, bus: b, random: rand.Float64, waker: waker{now: make(chan struct{}, 1), soon: make(chan struct{}, 1)}}
 	if opts != nil {
 		r.opts = *opts
 	}
@@ -135,8 +139,11 @@ func NewRelay(o *Outbox, b *bus.Bus, opts *RelayOptions) *Relay {
 // retried for ever. It returns an error at once when the outbox was made with wrong
 // options or the relay runs already, and when the bus has been shut down.
 func (r *Relay) Run(ctx context.Context) error {
-	if r.box.err != nil {
+	switch {
+	case r.box.err != nil:
 		return r.box.err
+	case r.bus == nil:
+		return errors.New("outbox: the relay has no bus")
 	}
 	r.mu.Lock()
 	if r.running {
@@ -152,7 +159,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		r.running = false
 	}()
 
-	retry := bus.Backoff{Min: 20 * time.Millisecond, Max: r.opts.RetryMax}
+	retry := r.backoff()
 	for failures := 0; ctx.Err() == nil; {
 		began := time.Now()
 		led, err := r.lead(ctx)
@@ -165,7 +172,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, driver.ErrHeld):
 			failures = 0
-			r.wait(ctx, r.opts.LeaderTTL/6+rand.N(r.opts.LeaderTTL/6))
+			r.wait(ctx, r.opts.LeaderTTL/6+time.Duration(r.random()*float64(r.opts.LeaderTTL/6)))
 		default:
 			if led && time.Since(began) > r.opts.LeaderTTL {
 				failures = 0
@@ -203,11 +210,16 @@ func (r *Relay) failed(ctx context.Context, err error, led bool, delay time.Dura
 	r.stats.Failures++
 	r.stats.LastError = err.Error()
 	r.mu.Unlock()
+	err = r.box.unmade(err)
 	if led {
 		r.log.WarnContext(ctx, "outbox relay leads no more", "error", err, "again_in", delay)
 		return
 	}
 	r.log.WarnContext(ctx, "outbox relay can't lead", "error", err, "again_in", delay)
+}
+
+func (r *Relay) backoff() bus.Backoff {
+	return bus.Backoff{Min: 20 * time.Millisecond, Max: r.opts.RetryMax, Rand: r.random}
 }
 
 func (r *Relay) wait(ctx context.Context, d time.Duration) {

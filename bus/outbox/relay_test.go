@@ -138,7 +138,7 @@ func TestWatermarkTimeIsBeforeTheSnapshot(t *testing.T) {
 					`+g.wait()+`
 				END IF;
 				RETURN true; END $$`,
-			`CREATE VIEW swale_outbox AS SELECT * FROM swale_outbox_rows WHERE pass(topic)`,
+			`CREATE VIEW swale_outbox AS SELECT *, ctid FROM swale_outbox_rows WHERE pass(topic)`,
 		)
 		g.close(t)
 		running(t, outbox.NewRelay(box, b, &outbox.RelayOptions{Topics: []string{"things"}, LeaderTTL: 20 * time.Second, Watermark: watermarks("relay"), WatermarkInterval: 5 * time.Millisecond}))

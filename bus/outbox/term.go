@@ -128,9 +128,9 @@ func (t *term) loop(ctx, working context.Context) error {
 		if t.more && t.queued < maxQueued {
 			continue
 		}
+		var soon, probed, marks bool
 		select {
 		case <-ctx.Done():
-			return nil
 		case res := <-t.results:
 			if err := t.settle(ctx, res); err != nil {
 				return err
@@ -138,26 +138,69 @@ func (t *term) loop(ctx, working context.Context) error {
 		case <-t.r.waker.now:
 			read = true
 		case <-t.r.waker.soon:
-			// With notifications there is no need to guess when the commit comes.
-			if opts.Listen == nil {
-				probing = firstProbe
-				probe.Reset(probing)
-			}
+			soon = true
 		case <-probe.C:
-			if probing < opts.PollInterval {
-				read = true
-				probing *= 2
-				probe.Reset(probing)
-			}
+			probed = true
 		case <-retry.C:
 		case <-poll.C:
 			read, remove = true, true
 		case <-mark.C:
+			marks = true
+		}
+		// After a slow query there may be several at once. They are taken together,
+		// so that one query does for all, and in one order.
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := t.settleAll(ctx); err != nil {
+			return err
+		}
+		if ready(mark.C) || marks {
 			read, remove = true, true
 			for _, p := range t.topics {
 				p.due = true
 				t.active[p] = struct{}{}
 			}
+		}
+		if ready(poll.C) {
+			read, remove = true, true
+		}
+		if ready(probe.C) || probed {
+			if probing < opts.PollInterval {
+				read = true
+				probing *= 2
+				probe.Reset(probing)
+			}
+		}
+		// With notifications there is no need to guess when the commit comes.
+		if (ready(t.r.waker.soon) || soon) && opts.Listen == nil {
+			probing = firstProbe
+			probe.Reset(probing)
+		}
+		read = ready(t.r.waker.now) || read
+	}
+}
+
+// ready takes what is there already.
+func ready[T any](c <-chan T) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// settleAll takes note of the batches that have ended.
+func (t *term) settleAll(ctx context.Context) error {
+	for {
+		select {
+		case res := <-t.results:
+			if err := t.settle(ctx, res); err != nil {
+				return err
+			}
+		default:
+			return nil
 		}
 	}
 }
@@ -284,7 +327,7 @@ func (t *term) settle(ctx context.Context, res result) error {
 	t.inFlight--
 	p := res.topic
 	before := len(p.queue)
-	done := p.settle(res, r.opts)
+	done := p.settle(res, r.opts.Batch, r.backoff())
 	t.queued += len(p.queue) - before
 	t.removable += done
 	r.stats.Published += uint64(done)

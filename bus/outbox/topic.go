@@ -101,7 +101,7 @@ type result struct {
 }
 
 // settle takes note of a result and returns how many rows it published.
-func (p *topic) settle(res result, opts RelayOptions) (done int) {
+func (p *topic) settle(res result, most int, retry bus.Backoff) (done int) {
 	p.busy = false
 	if res.published > p.published {
 		for done < len(p.queue) && p.queue[done].Sequence <= res.published {
@@ -119,7 +119,7 @@ func (p *topic) settle(res result, opts RelayOptions) (done int) {
 	}
 	if res.err == nil {
 		p.failures = 0
-		p.batch = min(p.batch*2, opts.Batch)
+		p.batch = min(p.batch*2, most)
 		return done
 	}
 	p.failures++
@@ -128,7 +128,7 @@ func (p *topic) settle(res result, opts RelayOptions) (done int) {
 		// bus doesn't take, if it is one.
 		p.queue, p.loaded = nil, p.published
 		p.batch = max(1, p.batch/2)
-		p.retryAt = time.Now().Add(bus.Backoff{Min: 20 * time.Millisecond, Max: opts.RetryMax}.Delay(p.failures))
+		p.retryAt = time.Now().Add(retry.Delay(p.failures))
 	}
 	return done
 }

@@ -31,7 +31,7 @@ func Listen(ctx context.Context, db *sql.DB, channel string, wake func()) error 
 	}
 	defer func() { _ = conn.Close() }() // closed already by ErrBadConn below
 	err = conn.Raw(func(raw any) error {
-		c, ok := raw.(*stdlib.Conn)
+		c, ok := unwrapped(raw).(*stdlib.Conn)
 		if !ok {
 			return fmt.Errorf("pgxnotify: the database's driver is not pgx: its connection is a %T", raw)
 		}
@@ -39,6 +39,18 @@ func Listen(ctx context.Context, db *sql.DB, channel string, wake func()) error 
 		return errors.Join(listen(ctx, c.Conn(), channel, wake), driver.ErrBadConn)
 	})
 	return fmt.Errorf("pgxnotify: %w", err)
+}
+
+// unwrapped returns the connection of the driver itself, out of whatever says by a
+// method Raw that it is around one.
+func unwrapped(raw any) any {
+	for {
+		around, ok := raw.(interface{ Raw() driver.Conn })
+		if !ok {
+			return raw
+		}
+		raw = around.Raw()
+	}
 }
 
 func listen(ctx context.Context, c *pgx.Conn, channel string, wake func()) error {
