@@ -125,46 +125,64 @@ func FuzzCuries(f *testing.F) {
 
 // Time must grow with the text, not with its square.
 func TestHostileDocumentsTakeLinearTime(t *testing.T) {
-	n := 200_000
-	many := make([]string, n/10)
-	for i := range many {
-		many[i] = `"r` + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + `":{"href":"/x"}`
-	}
-	for name, doc := range map[string]string{
-		"backslashes": `{"_links":{"self":{"href":"` + strings.Repeat(`\\`, n) + `"}}}`,
-		"quotes":      `{"_links":{"self":{"href":"` + strings.Repeat(`\"`, n) + `"}}}`,
-		"relations":   `{"_links":{` + strings.Join(many, ",") + `}}`,
-		"one wrong":   `{"_links":{"tag":{"href":"/x"}},"x":[` + strings.Repeat(`{},`, n) + `{}]}`,
-		"nested":      `{"_links":{"tag":{"href":"/x"}},"x":` + strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000) + `}`,
-		"links":       `{"_links":{"tag":[` + strings.Repeat(`{"href":"/x"},`, n/10) + `{"href":"/x"}],"self":[]}}`,
-	} {
-		quick(t, name, func() {
-			var v restaurant
-			_ = hal.Unmarshal([]byte(doc), &v)
-			var dynamic struct {
-				Links hal.Links `json:"_links"`
+	for name, doc := range map[string]func(n int) string{
+		"backslashes": func(n int) string { return `{"_links":{"self":{"href":"` + strings.Repeat(`\\`, n) + `"}}}` },
+		"quotes":      func(n int) string { return `{"_links":{"self":{"href":"` + strings.Repeat(`\"`, n) + `"}}}` },
+		"relations": func(n int) string {
+			many := make([]string, n/10)
+			for i := range many {
+				many[i] = `"r` + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + `":{"href":"/x"}`
 			}
-			_ = hal.Unmarshal([]byte(doc), &dynamic)
-			dynamic.Links.Len()
+			return `{"_links":{` + strings.Join(many, ",") + `}}`
+		},
+		"one wrong": func(n int) string {
+			return `{"_links":{"tag":{"href":"/x"}},"x":[` + strings.Repeat(`{},`, n) + `{}]}`
+		},
+		"nested": func(n int) string { // the depth that the decoder takes
+			return `{"_links":{"tag":{"href":"/x"}},"x":` + strings.Repeat(`[`, n/23) + strings.Repeat(`]`, n/23) + `}`
+		},
+		"links": func(n int) string {
+			return `{"_links":{"tag":[` + strings.Repeat(`{"href":"/x"},`, n/10) + `{"href":"/x"}],"self":[]}}`
+		},
+	} {
+		linear(t, name, func(n int) func() {
+			data := []byte(doc(n))
+			return func() {
+				var v restaurant
+				_ = hal.Unmarshal(data, &v)
+				var dynamic struct {
+					Links hal.Links `json:"_links"`
+				}
+				_ = hal.Unmarshal(data, &dynamic)
+				dynamic.Links.Len()
+			}
 		})
 	}
-	header := strings.Repeat(`<a>;x="\\`, n/10)
-	quick(t, "Link", func() {
-		hal.ParseLinkHeader([]string{header, strings.Repeat("<", n), strings.Repeat(";", n), "<a>" + strings.Repeat(";a", n)})
+	linear(t, "Link", func(n int) func() {
+		header := []string{strings.Repeat(`<a>;x="\\`, n/10), strings.Repeat("<", n), strings.Repeat(";", n), "<a>" + strings.Repeat(";a", n)}
+		return func() { hal.ParseLinkHeader(header) }
 	})
 }
 
-// quick requires that f takes a few seconds at most, in one of several attempts: a
-// machine that has much else to do may stand still in any of them.
-func quick(t *testing.T, name string, f func()) {
+// linear requires that four times as much takes about four times as long, where a
+// square would be 16 times. A machine that has much else to do only prolongs the
+// search for the shortest times of both.
+func linear(t *testing.T, name string, prepare func(n int) func()) {
 	t.Helper()
-	var took time.Duration
-	for range 5 {
-		start := time.Now()
-		f()
-		if took = time.Since(start); took <= 5*time.Second {
+	const n = 50_000
+	little, much := prepare(n), prepare(4*n)
+	short, long := time.Hour, time.Hour
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
+		short, long = min(short, timed(little)), min(long, timed(much))
+		if long <= 8*short {
 			return
 		}
 	}
-	t.Errorf("%s: %v", name, took)
+	t.Errorf("%s: %v, and four times as much takes %v", name, short, long)
+}
+
+func timed(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
 }

@@ -1,6 +1,7 @@
 package hal
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,7 +12,8 @@ import (
 // value and nil are useful.
 type WriteOptions struct {
 	// ETag is the strong validator of the version; quotes are added where they
-	// are missing. Default: a hash of the document.
+	// are missing. Default: the ETag field that the handler has set already, or
+	// a hash of the document. A notice of a change (package resn) names the same.
 	ETag string
 	// LastModified adds Last-Modified. Default: none.
 	LastModified time.Time
@@ -70,7 +72,7 @@ func Write(w http.ResponseWriter, r *http.Request, status int, v any, opts *Writ
 	if err != nil {
 		return err
 	}
-	tag := quoted(opts.ETag)
+	tag := quoted(cmp.Or(opts.ETag, h.Get("Etag")))
 	if tag == "" {
 		tag = hashTag(body)
 	}

@@ -109,6 +109,26 @@ func TestWriteAnswersConditions(t *testing.T) {
 	}
 }
 
+// Who sets the field by hand, as for any other handler, means it: a notice that
+// names this version would never match a hash in its place.
+func TestWriteKeepsTheTagThatTheHandlerSet(t *testing.T) {
+	for _, c := range []struct{ accept, inm, want string }{
+		{"*/*", "", `"v7"`},
+		{"application/json", "", `"v7~json"`},
+		{"*/*", `"v7"`, `"v7"`},
+	} {
+		r := request(t, "GET", "/", "Accept", c.accept, "If-None-Match", c.inm)
+		w := httptest.NewRecorder()
+		w.Header().Set("ETag", `"v7"`)
+		if err := hal.Write(w, r, http.StatusOK, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Header().Get("ETag"); got != c.want || (c.inm != "") != (w.Code == http.StatusNotModified) {
+			t.Errorf("Accept %q, If-None-Match %q: ETag %s and status %d, want %s", c.accept, c.inm, got, w.Code, c.want)
+		}
+	}
+}
+
 func TestWriteQuotesTagsAndGroups(t *testing.T) {
 	w := write(request(t, "GET", "/", "If-None-Match", `"v7"`), 1, &hal.WriteOptions{ETag: "v7", CacheGroups: []string{"/restaurants/203", "a\"b\n"}})
 	if w.Code != 304 || w.Header().Get("Etag") != `"v7"` || w.Header().Get("Cache-Groups") != `"/restaurants/203", "a\"b"` {
