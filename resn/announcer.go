@@ -2,8 +2,8 @@ package resn
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goswale/swale/bus"
@@ -24,7 +24,10 @@ type Announcer struct {
 	Source string
 
 	// Origins are those whose resources the owner announces, such as
-	// "https://api.example". A notice of any other is refused. Default: any.
+	// "https://api.example", by which readers read. A notice of any other is refused. Default: any,
+	// which is enough where hrefs are made of configuration. Name them where an
+	// href is made of a request: a client that sends a Host header of its own would
+	// have that address announced, and nobody told of the true one.
 	Origins []string
 }
 
@@ -51,17 +54,36 @@ func (a *Announcer) check(e *Event) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
+	if err := validTag(e.ETag); err != nil {
+		return err
+	}
 	if len(a.Origins) == 0 {
 		return nil
 	}
-	u, err := url.Parse(e.Href)
+	at, err := parseHref(e.Href)
 	if err != nil {
-		return fmt.Errorf("%w: href %q can't be parsed", ErrNotice, clip(e.Href))
+		return err
 	}
-	if own := u.Scheme + "://" + u.Host; !slices.Contains(a.Origins, own) {
-		return fmt.Errorf("%w: href %q is of origin %s; allowed are %q", ErrNotice, clip(e.Href), own, a.Origins)
+	if !slices.Contains(a.Origins, at.origin) && !slices.ContainsFunc(a.Origins, at.isOf) {
+		return fmt.Errorf("%w: href %q is of origin %s; allowed are %q", ErrNotice, clip(e.Href), at.origin, a.Origins)
 	}
 	return nil
+}
+
+// isOf reports whether an origin, however it is spelled, is the href's.
+func (at hrefParts) isOf(origin string) bool {
+	own, err := parseHref(origin)
+	return err == nil && own.path == "/" && own.origin == at.origin
+}
+
+// validTag checks an entity tag (RFC 9110 section 8.8.3): what no ETag field can
+// have would name a version that no response is.
+func validTag(tag string) error {
+	opaque := strings.TrimPrefix(tag, "W/")
+	if tag == "" || len(opaque) > 1 && opaque[0] == '"' && opaque[len(opaque)-1] == '"' {
+		return nil
+	}
+	return fmt.Errorf("%w: etag is %s; it must be as in the ETag field, with its quotes: %q", ErrNotice, clip(tag), strings.Trim(opaque, `"`))
 }
 
 // Watermarks makes the watermarks of an outbox's relay, in the name of the source:

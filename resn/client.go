@@ -63,6 +63,7 @@ type Client struct {
 	cache    *cache.Transport
 	listener *Listener
 	refresh  *refresher // nil: what changed is fetched when it is next read
+	fit      *fitting   // nil without a bus
 	opts     ClientOptions
 
 	ctx    context.Context // ends with Close
@@ -119,12 +120,17 @@ func NewClient(b *bus.Bus, opts *ClientOptions) (*Client, error) {
 		c.refresh = newRefresher(inside, c, *c.opts.Refresh)
 		inside = c.refresh
 	}
+	var listenerOpts ListenerOptions
+	if c.opts.Listener != nil {
+		listenerOpts = *c.opts.Listener
+	}
+	if b != nil {
+		c.fit = newFitting(inside, c.opts.Logger, listenerOpts.Clock)
+		inside = c.fit
+	}
 	c.cache = cache.New(inside, &cacheOpts)
 	if b != nil {
-		var listenerOpts ListenerOptions
-		if c.opts.Listener != nil {
-			listenerOpts = *c.opts.Listener
-		}
+		listenerOpts.OnNotice = c.fitted(listenerOpts.OnNotice)
 		if c.refresh != nil {
 			listenerOpts.OnNotice = c.refreshing(listenerOpts.OnNotice)
 		}
@@ -148,7 +154,11 @@ func (c *Client) Topics() []TopicState {
 	if c.listener == nil {
 		return nil
 	}
-	return c.listener.Topics()
+	states := c.listener.Topics()
+	for i := range states {
+		states[i].Warning = c.fit.warning(states[i].Topic)
+	}
+	return states
 }
 
 // Listen subscribes to a topic ahead of the first response that names it, so
@@ -176,6 +186,16 @@ func (c *Client) goes(work func(context.Context)) {
 	defer c.mu.Unlock()
 	if c.ctx.Err() == nil {
 		c.work.Go(func() { work(c.ctx) })
+	}
+}
+
+// fitted adds the look for what doesn't fit to a listener's OnNotice.
+func (c *Client) fitted(also func(Event)) func(Event) {
+	return func(e Event) {
+		c.fit.notice(&e)
+		if also != nil {
+			also(e)
+		}
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,6 +312,66 @@ func TestG6OwnWrites(t *testing.T) {
 	})
 }
 
+// Who writes something that it never read sees lists without it no more, although
+// no notice came.
+func TestG6ListsAfterAnOwnWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var items atomic.Int64
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /restaurants", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Groups", `"restaurants"`)
+			_, _ = fmt.Fprintf(w, "%d restaurants", items.Load())
+		})
+		mux.HandleFunc("PUT /restaurants/{id}", func(w http.ResponseWriter, _ *http.Request) {
+			items.Add(1)
+			w.WriteHeader(http.StatusCreated)
+		})
+		stamped := resn.Stamp("restaurants")(mux)
+		s := startBehind(t, func(*owner) http.RoundTripper {
+			return roundTrip(func(req *http.Request) (*http.Response, error) {
+				w := httptest.NewRecorder()
+				stamped.ServeHTTP(w, req)
+				resp := w.Result()
+				resp.Request = req
+				return resp, nil
+			})
+		})
+		send := func(method, path string) string {
+			t.Helper()
+			req, err := http.NewRequestWithContext(t.Context(), method, "http://owner.example"+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := s.client.HTTP().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(body) + mark(strings.Contains(resp.Header.Get("Cache-Status"), "hit"))
+		}
+		for i, want := range []string{"0 restaurants", "0 restaurants, a hit"} {
+			if got := send("GET", "/restaurants"); got != want {
+				t.Fatalf("read %d: got %q, want %q", i+1, got, want)
+			}
+		}
+		send("PUT", "/restaurants/204")
+		if got := send("GET", "/restaurants"); got != "1 restaurants" {
+			t.Errorf("G6: the list after an own write: got %q", got)
+		}
+	})
+}
+
+func mark(hit bool) string {
+	if hit {
+		return ", a hit"
+	}
+	return ""
+}
+
 func TestTopicsAreSubscribedToByThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &system{owner: &owner{version: 1}, bus: membus.New(nil)}
@@ -335,3 +397,9 @@ func TestTopicsAreSubscribedToByThemselves(t *testing.T) {
 		s.want(t, "version 1", 2, "and is vouched for from then on")
 	})
 }
+
+// roundTrip is a RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls it.
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

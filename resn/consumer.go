@@ -166,6 +166,8 @@ func orDefault(v, otherwise string) string {
 // on buses that can do so. A process that lost its place without knowing may
 // hand over once more what it had fetched; [ConsumerOptions.Prepare] lets a
 // handler notice.
+//
+// It is safe for concurrent use, but for Run, which is called once.
 type Consumer struct {
 	client  *Client
 	ask     AskOptions
@@ -206,6 +208,15 @@ type waiting struct {
 // NewConsumer returns a Consumer of a topic as a member of the named group of the
 // client's bus. It does nothing until [Consumer.Run].
 func NewConsumer(client *Client, topic, group string, handler ConsumerHandler, opts *ConsumerOptions) (*Consumer, error) {
+	switch {
+	case client == nil || client.bus == nil:
+		return nil, fmt.Errorf("resn: consumer of topic %q: the client has no bus", topic)
+	case handler == nil:
+		return nil, fmt.Errorf("resn: consumer of topic %q: there is no handler", topic)
+	}
+	if err := bus.CheckName(group); err != nil {
+		return nil, fmt.Errorf("resn: consumer of topic %q: group: %w", topic, err)
+	}
 	c := &Consumer{
 		client: client, topic: topic, group: group, handler: handler,
 		joined: make(chan struct{}), filled: make(chan struct{}),
@@ -217,9 +228,6 @@ func NewConsumer(client *Client, topic, group string, handler ConsumerHandler, o
 	}
 	c.opts.fill(client)
 	c.log = c.opts.Logger.With("topic", topic, "group", group)
-	if client.bus == nil {
-		return nil, fmt.Errorf("resn: consumer of topic %q: the client has no bus", topic)
-	}
 	if err := validTopic(topic); err != nil {
 		return nil, fmt.Errorf("resn: consumer: %w", err)
 	}

@@ -278,18 +278,25 @@ func parseTime(s string) (time.Time, error) {
 // bus and inside a quoted string of a header field.
 func validTopic(topic string) error {
 	if topic == "" || len(topic) > MaxTopic {
-		return fmt.Errorf("%w: topic has %d bytes; it must have 1 to %d", ErrNotice, len(topic), MaxTopic)
+		return &topicError{fmt.Sprintf("topic has %d bytes; it must have 1 to %d", len(topic), MaxTopic)}
 	}
 	for i := range len(topic) {
 		c := topic[i]
 		letter := 'a' <= c && c <= 'z'
 		inner := '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 		if !letter && (!inner || i == 0) {
-			return fmt.Errorf("%w: topic is %q; it must be lower-case letters, digits, '-', '_' and '.', and begin with a letter", ErrNotice, clip(topic))
+			return &topicError{fmt.Sprintf("topic is %q; it must be lower-case letters, digits, '-', '_' and '.', and begin with a letter", clip(topic))}
 		}
 	}
 	return nil
 }
+
+// topicError is about the name of a topic, which isn't always a notice's.
+type topicError struct{ text string }
+
+func (e *topicError) Error() string { return "resn: " + e.text }
+
+func (*topicError) Is(target error) bool { return target == ErrNotice }
 
 func validHref(href string) error {
 	if len(href) > MaxHref {

@@ -66,7 +66,8 @@ type origin struct {
 	// state. The breaker trips on failures in a row, so while it isn't set
 	// a success would change nothing, and the breaker needn't hear of it.
 	troubled atomic.Bool
-	credit   atomic.Int64 // repeats allowed, in thousandths
+	failure  atomic.Pointer[string] // the newest, in words
+	credit   atomic.Int64           // repeats allowed, in thousandths
 }
 
 const (
@@ -150,6 +151,7 @@ func (o *origin) count(ctx context.Context, f func() (*http.Response, error)) (*
 	resp, err := o.breaker.Execute(func() (*http.Response, error) {
 		resp, err := f()
 		answer = resp
+		o.note(resp, err)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return resp, &callerGoneError{err}
@@ -165,7 +167,7 @@ func (o *origin) count(ctx context.Context, f func() (*http.Response, error)) (*
 		return answer, nil
 	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return nil, fmt.Errorf("resn: %s is left alone for a while, because it kept failing: %w", o.breaker.Name(), err)
+		return nil, fmt.Errorf("resn: %s is left alone for a while, because it kept failing (%s): %w", o.breaker.Name(), *o.failure.Load(), err)
 	}
 	return resp, err
 }
@@ -258,7 +260,22 @@ func (g *Guard) newOrigin(name string) *origin {
 		},
 	})}
 	o.credit.Store(creditMost)
+	o.failure.Store(new(string))
 	return o
+}
+
+// note keeps what went wrong, for those who are refused because of it.
+func (o *origin) note(resp *http.Response, err error) {
+	var what string
+	switch {
+	case err != nil:
+		what = err.Error()
+	case resp.StatusCode >= http.StatusInternalServerError:
+		what = resp.Status
+	default:
+		return
+	}
+	o.failure.Store(&what)
 }
 
 // earn pays a success into the budget of repeats.

@@ -34,9 +34,10 @@ const (
 // All who want a topic have to give the same TTL, because who is cut off can't be
 // asked for his.
 //
-// It holds as long as the bus doesn't, for a whole TTL, drop every message of one
-// of two and keep those of the other: a lease in a database or in etcd holds then,
-// too.
+// However late the bus brings claims, there is one owner: it has one order, and a
+// candidate owns the topic from where its claim stands there. It holds as long as
+// the bus doesn't, for a whole TTL, drop every claim of an owner and none of a
+// candidate's: a lease in a database or in etcd holds then, too.
 type BusLease struct {
 	bus *bus.Bus
 	id  string
@@ -47,6 +48,8 @@ type BusLease struct {
 	topics    map[string]*claimed
 	closed    bool
 	objecting sync.WaitGroup
+
+	without sabotage
 }
 
 // claimed is what is known of a topic's claims.
@@ -60,10 +63,13 @@ type claimed struct {
 
 	mine  string        // who we are, if we hold it or want it
 	ours  uint64        // our term; 0 while we want it
+	bid   uint64        // the term that we have claimed and not heard ourselves claim yet; 0 if none
 	ttl   time.Duration // ours
 	heard chan struct{} // something was heard
-	echo  uint64        // the number of our newest claim that came back
 	sent  uint64
+	at    map[uint64]time.Time // when those of our claims were sent that haven't come back
+	echo  uint64               // the number of our newest claim that came back
+	since time.Time            // since when we miss nothing, as a candidate: zero until our first claim came back
 }
 
 // NewBusLease returns a lease on b. It subscribes when it is first used.
@@ -75,6 +81,9 @@ func NewBusLease(b *bus.Bus) *BusLease {
 func (l *BusLease) Hold(ctx context.Context, topic, owner string, ttl time.Duration) (until time.Time, err error) {
 	if err := validTopic(topic); err != nil {
 		return until, err
+	}
+	if l.bus == nil {
+		return until, fmt.Errorf("resn: claim topic %q: the lease has no bus", topic)
 	}
 	if err := l.listen(ctx); err != nil {
 		return until, fmt.Errorf("resn: claim topic %q: %w", topic, err)
@@ -95,7 +104,8 @@ func (l *BusLease) take(ctx context.Context, topic string, c *claimed, ttl time.
 			l.mu.Unlock()
 		}
 	}()
-	over := time.NewTimer(ttl + ttl/8) // clocks don't go at quite the same speed
+	began := time.Now()
+	over := time.NewTimer(ttl + ttl/8)
 	defer over.Stop()
 	again := time.NewTicker(ttl / 3)
 	defer again.Stop()
@@ -109,21 +119,60 @@ func (l *BusLease) take(ctx context.Context, topic string, c *claimed, ttl time.
 		for wait := true; wait; {
 			select {
 			case <-c.heard:
-				if l.join(c) {
-					return l.renew(ctx, topic, c, ttl)
-				}
-				if err := l.objection(topic, c); err != nil {
-					return until, err
-				}
 			case <-again.C:
 				wait = false
 			case <-over.C:
-				return l.assume(ctx, topic, c, ttl)
 			case <-ctx.Done():
+			}
+			// Whatever it was: a process that stood still finds several at once, and
+			// does the same whichever it sees first.
+			if ctx.Err() != nil {
 				return until, fmt.Errorf("resn: claim topic %q: %w", topic, ctx.Err())
+			}
+			if l.join(c) {
+				return l.renew(ctx, topic, c, ttl)
+			}
+			if err := l.refusal(topic, c); err != nil {
+				return until, err
+			}
+			left, err := l.left(topic, c, began, ttl)
+			if err != nil {
+				return until, err
+			}
+			if left <= 0 {
+				return l.assume(ctx, topic, c, ttl)
+			}
+			over.Reset(left)
+			select {
+			case <-again.C:
+				wait = false
+			default:
 			}
 		}
 	}
+}
+
+// left returns how much longer a candidate waits. The TTL counts from when its
+// first claim came back, because an owner's that was sent before may have come
+// before it, however long it took; and anew when a claim of its own is missing,
+// because then an owner's may be missing, too.
+func (l *BusLease) left(topic string, c *claimed, began time.Time, ttl time.Duration) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	enough := ttl + ttl/8 // clocks don't go at quite the same speed
+	if l.without.wait {
+		enough = ttl / 8
+	}
+	if !c.since.IsZero() {
+		if l.without.since {
+			return time.Until(began.Add(enough)), nil
+		}
+		return time.Until(c.since.Add(enough)), nil
+	}
+	if time.Since(began) > enough {
+		return 0, fmt.Errorf("resn: claim topic %q: the bus doesn't bring our own claim back", topic)
+	}
+	return time.Until(began.Add(enough)) + 1, nil
 }
 
 // join has what another process of the same owner has: there is nobody to wait
@@ -138,22 +187,43 @@ func (l *BusLease) join(c *claimed) bool {
 	return true
 }
 
-// assume makes a candidate to whom nobody objected the owner.
+// assume makes a candidate to whom nobody objected the owner, once its claim came
+// back: the bus has one order, and an owner whose claim was there first is heard
+// first. Whoever's claim comes after ours hears ours before.
 func (l *BusLease) assume(ctx context.Context, topic string, c *claimed, ttl time.Duration) (until time.Time, err error) {
 	if err := l.objection(topic, c); err != nil {
 		return until, err
 	}
 	l.mu.Lock()
-	deaf := c.echo == 0
-	if !deaf {
-		c.term++
-		c.ours, c.owner, c.id, c.until = c.term, c.mine, l.id, time.Now().Add(ttl)
+	bid := c.term + 1
+	c.bid = bid
+	if l.without.order {
+		c.ours, c.term, c.bid = bid, bid, 0
 	}
 	l.mu.Unlock()
-	if deaf {
-		return until, fmt.Errorf("resn: claim topic %q: the bus doesn't bring our own claim back", topic)
+	if until, err = l.renew(ctx, topic, c, ttl); err != nil {
+		l.withdraw(ctx, topic, c, bid)
 	}
-	return l.renew(ctx, topic, c, ttl)
+	return until, err
+}
+
+// withdraw gives a topic up that was claimed in vain: an owner may have heard that
+// and have stopped.
+func (l *BusLease) withdraw(ctx context.Context, topic string, c *claimed, bid uint64) {
+	l.mu.Lock()
+	c.ours, c.bid = 0, bid
+	if c.another() != "" && c.term >= bid {
+		c.bid = 0 // he hasn't: it is his
+	}
+	still := c.bid != 0
+	l.mu.Unlock()
+	if !still {
+		return
+	}
+	_ = l.claim(ctx, topic, c, 0) // if it fails the others wait for a TTL
+	l.mu.Lock()
+	c.ours, c.bid = 0, 0
+	l.mu.Unlock()
 }
 
 // renew says that the topic is still ours, and waits until that comes back.
@@ -169,19 +239,22 @@ func (l *BusLease) renew(ctx context.Context, topic string, c *claimed, ttl time
 	l.mu.Unlock()
 	for {
 		l.mu.Lock()
-		lost, back := c.ours == 0, c.echo >= number
-		owner := c.owner
+		lost, back := c.ours == 0 && c.bid == 0, c.ours != 0 && (c.echo >= number || l.without.echo)
 		l.mu.Unlock()
 		switch {
 		case lost:
-			return until, &OwnedError{topic, owner}
+			if err := l.objection(topic, c); err != nil {
+				return until, err
+			}
+			return until, fmt.Errorf("resn: claim topic %q: claims were lost on the way; they are made again", topic)
 		case back:
 			return sent.Add(ttl), nil
+		case ctx.Err() != nil:
+			return until, fmt.Errorf("resn: claim topic %q: it didn't come back: %w", topic, ctx.Err())
 		}
 		select {
 		case <-c.heard:
 		case <-ctx.Done():
-			return until, fmt.Errorf("resn: claim topic %q: it didn't come back: %w", topic, ctx.Err())
 		}
 	}
 }
@@ -199,6 +272,9 @@ func (l *BusLease) Release(ctx context.Context, topic, owner string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.mine, c.ours = "", 0
+	if c.id == l.id {
+		c.until = time.Time{}
+	}
 	return err
 }
 
@@ -225,7 +301,7 @@ func (l *BusLease) listen(ctx context.Context) error {
 	case l.sub != nil:
 		return nil
 	}
-	sub, err := l.bus.Broadcast(ctx, claimsTopic, bus.BroadcastHandler{Event: l.heard}, nil)
+	sub, err := l.bus.Broadcast(ctx, claimsTopic, bus.BroadcastHandler{Event: l.heard, State: l.state}, nil)
 	l.sub = sub
 	return err
 }
@@ -236,14 +312,15 @@ func (l *BusLease) want(topic, owner string, ttl time.Duration) *claimed {
 	defer l.mu.Unlock()
 	c := l.topics[topic]
 	if c == nil {
-		c = &claimed{heard: make(chan struct{}, 1)}
+		c = &claimed{heard: make(chan struct{}, 1), at: map[uint64]time.Time{}}
 		l.topics[topic] = c
 	}
 	if c.ours != 0 && (c.mine != owner || !time.Now().Before(c.until)) {
 		c.ours = 0
 	}
 	if c.ours == 0 {
-		c.echo = 0
+		c.echo, c.since = c.sent, time.Time{} // what is still on its way is of another attempt
+		clear(c.at)
 	}
 	c.mine, c.ttl = owner, ttl
 	return c
@@ -255,30 +332,56 @@ func (l *BusLease) term(c *claimed) uint64 {
 	return c.ours
 }
 
+// refusal says who else has the topic. Who only wants it, with however good a
+// right, doesn't refuse anybody yet: another process of ours may have it, and its
+// claim may still be on its way.
+func (l *BusLease) refusal(topic string, c *claimed) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.foreign() && !l.without.objections {
+		return &OwnedError{topic, c.owner}
+	}
+	return nil
+}
+
 // objection says who else has the topic, or wants it with a better right.
 func (l *BusLease) objection(topic string, c *claimed) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	switch {
-	case c.owner != "" && c.owner != c.mine && now.Before(c.until):
-		return &OwnedError{topic, c.owner}
-	case c.rival != "" && now.Sub(c.rivalAt) < c.ttl:
-		return &OwnedError{topic, c.rival}
+	if who := c.another(); who != "" && !l.without.objections {
+		return &OwnedError{topic, who}
 	}
 	return nil
+}
+
+// foreign reports whether another owner has the topic.
+func (c *claimed) foreign() bool {
+	return c.owner != "" && c.owner != c.mine && time.Now().Before(c.until)
+}
+
+// another is who else has the topic, or wants it with a better right.
+func (c *claimed) another() string {
+	switch {
+	case c.foreign():
+		return c.owner
+	case c.rival != "" && time.Since(c.rivalAt) < c.ttl:
+		return c.rival
+	}
+	return ""
 }
 
 // claim says that a topic is ours, that we want it, or with no ttl that we give it
 // up.
 func (l *BusLease) claim(ctx context.Context, topic string, c *claimed, ttl time.Duration) error {
 	l.mu.Lock()
+	now := time.Now()
 	c.sent++
+	c.at[c.sent] = now
 	e := bus.Event{
-		ID: l.id + "-" + strconv.FormatUint(c.sent, 10), Source: "/" + topic, Type: claimType, Subject: topic, Time: time.Now(),
+		ID: l.id + "-" + strconv.FormatUint(c.sent, 10), Source: "/" + topic, Type: claimType, Subject: topic, Time: now,
 		Extensions: map[string]string{
 			extOwner: c.mine, extClaim: l.id, extSequence: formatSequence(c.sent),
-			extTerm: strconv.FormatUint(c.ours, 10), extTTL: strconv.FormatInt(ttl.Milliseconds(), 10),
+			extTerm: strconv.FormatUint(max(c.ours, c.bid), 10), extTTL: strconv.FormatInt(ttl.Milliseconds(), 10),
 		},
 	}
 	l.mu.Unlock()
@@ -306,18 +409,42 @@ func (l *BusLease) heard(e bus.Event) {
 	ttl := time.Duration(ms) * time.Millisecond
 	switch {
 	case id == l.id:
-		c.echo = max(c.echo, seq)
-		if c.ours != 0 && term == c.ours {
-			c.until = time.Now().Add(ttl)
-		}
+		l.echoed(c, seq, term, ttl)
 	case term == 0:
 		l.candidate(e.Subject, c, owner, id)
-	case term >= c.term:
+	case c.ours == 0 || term >= c.term:
+		// Who wants it heeds whoever has it: terms begin anew where all who knew
+		// the last one are gone, or not heard.
 		l.owner(c, term, owner, id, ttl)
 	}
 	select {
 	case c.heard <- struct{}{}:
 	default:
+	}
+}
+
+// echoed hears a claim of our own.
+func (l *BusLease) echoed(c *claimed, seq, term uint64, ttl time.Duration) {
+	if seq <= c.echo {
+		return // a repeat, or of an attempt that is over
+	}
+	missed := seq != c.echo+1 && !l.without.gaps
+	if missed || c.since.IsZero() {
+		c.since = time.Now()
+	}
+	sent := c.at[seq]
+	for ; c.echo < seq; c.echo++ {
+		delete(c.at, c.echo+1)
+	}
+	if c.bid != 0 && term == c.bid {
+		c.bid = 0
+		if !missed && (c.another() == "" || l.without.objections) && (c.term <= term || c.owner == c.mine) {
+			c.ours = max(c.term, term)
+			c.term, c.owner, c.id = c.ours, c.mine, l.id
+		}
+	}
+	if c.ours != 0 && term == c.ours {
+		c.until = sent.Add(ttl) // from when it was sent: others count from later
 	}
 }
 
@@ -343,19 +470,35 @@ func (l *BusLease) candidate(topic string, c *claimed, owner, id string) {
 func (l *BusLease) owner(c *claimed, term uint64, owner, id string, ttl time.Duration) {
 	if c.ours != 0 && owner != c.mine {
 		// Two of one term can't be told apart by it.
-		if term == c.ours && l.id < id {
+		if term == c.ours && l.id < id || l.without.terms {
 			return
 		}
 		c.ours = 0
 	}
-	if c.ours != 0 {
+	switch {
+	case c.ours != 0:
 		// Another process of ours. Its term is ours, or who knows that one would not
 		// hear us once it has ended; and when it gives the topic up we have it still.
 		c.term, c.ours = term, term
 		return
+	case ttl == 0 && id != c.id:
+		return // not his to give up any more
 	}
-	c.term, c.owner, c.id, c.until = term, owner, id, time.Now().Add(ttl)
+	c.term = max(c.term, term)
+	c.owner, c.id, c.until = owner, id, time.Now().Add(ttl)
 	if c.rival == owner {
 		c.rival = ""
+	}
+}
+
+// state hears that claims may have been lost.
+func (l *BusLease) state(s bus.State) {
+	if s.Kind == bus.Live || s.Kind == bus.Resumed && !s.Hole {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.topics {
+		c.since, c.bid = time.Time{}, 0
 	}
 }

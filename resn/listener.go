@@ -193,7 +193,7 @@ func (l *Listener) Close(ctx context.Context) error {
 		sub := t.sub
 		t.mu.Unlock()
 		errs = append(errs, sub.Close(ctx))
-		t.suspend("the listener is closed")
+		t.hush()
 	}
 	return errors.Join(errs...)
 }

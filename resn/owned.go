@@ -18,7 +18,11 @@ import (
 // OwnershipOptions.Owner is needed: it names the service, all of whose processes
 // relay one outbox, of which one leads. Another service that publishes one of the
 // topics is refused with an [*OwnedError], unless OwnershipOptions.Wait says to
-// stand by.
+// stand by. What stands by must announce the same changes: a service whose relays
+// are cut off goes on changing its database, and another's watermarks would vouch
+// for that. Nothing here can prevent it: who is cut off doesn't hear that there is
+// another owner. Two databases don't share a topic. An [*OwnedError] says that two
+// do: whoever gets it makes no more changes until somebody has looked.
 //
 // When a topic is lost the context of run ends, and when run has returned the
 // topics are taken again. RunOwned returns nil when ctx has ended, what run
@@ -30,6 +34,9 @@ func RunOwned(ctx context.Context, l Lease, topics []string, run func(context.Co
 	}
 	if o.Owner == "" {
 		return errors.New("resn: run owned: OwnershipOptions.Owner is empty; processes that relay one outbox share its topics under one name, such as the service's")
+	}
+	if len(topics) == 0 {
+		return errors.New("resn: run owned: no topics are named; name those that run publishes")
 	}
 	if o.TTL <= 0 {
 		o.TTL = DefaultOwnershipTTL

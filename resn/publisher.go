@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/crc32"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,15 +24,20 @@ type PublisherOptions struct {
 	Source string
 
 	// Origins are those whose resources are announced, such as
-	// "https://api.example". A change of any other is refused. Default: any.
+	// "https://api.example". A change of any other is refused. Default: any,
+	// which is enough where hrefs are made of configuration. Name them where an
+	// href is made of a request: a client that sends a Host header of its own would
+	// have that address announced, and nobody told of the true one.
 	Origins []string
 
 	// Lease is where the Publisher takes the topic, so that there is one at a time.
 	// Default a [BusLease] on its bus.
 	Lease Lease
 
-	// Claim configures how. A Publisher always waits, so Wait isn't used, and the
-	// default Owner names Source, host and process. Default as in [Own].
+	// Claim configures how. The default Owner names Source, host and process. A
+	// Publisher always waits for its topic; Wait says that this is meant, as of a
+	// replica that stands by, and that another has it is no error in the log then.
+	// Default as in [Own].
 	Claim *OwnershipOptions
 
 	// Ownership is a right that the program took itself, with [Own]. It isn't taken
@@ -93,7 +98,6 @@ type Publisher struct {
 	tenure *tenure // nil if it doesn't take the topic itself
 
 	hrefs [64]turn // changes of one resource run one after another
-	seed  maphash.Seed
 
 	publishing turn // numbers and publishes, so that both have one order
 	epoch      string
@@ -112,6 +116,9 @@ type Publisher struct {
 type turn chan struct{}
 
 func (t turn) take(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	select {
 	case t <- struct{}{}:
 		return nil
@@ -128,8 +135,11 @@ func NewPublisher(b *bus.Bus, topic string, opts *PublisherOptions) (*Publisher,
 	if err := validTopic(topic); err != nil {
 		return nil, err
 	}
+	if b == nil {
+		return nil, fmt.Errorf("resn: publisher of topic %q: there is no bus", topic)
+	}
 	p := &Publisher{
-		bus: b, topic: topic, seed: maphash.MakeSeed(), epoch: rand.Text(),
+		bus: b, topic: topic, epoch: rand.Text(),
 		publishing: make(turn, 1), pending: map[*time.Time]struct{}{}, done: make(chan struct{}),
 	}
 	for i := range p.hrefs {
@@ -175,7 +185,7 @@ func (p *Publisher) Change(ctx context.Context, href string, commit func(context
 	if err := owner.check(&e); err != nil {
 		return err
 	}
-	resource := p.hrefs[maphash.String(p.seed, href)%uint64(len(p.hrefs))]
+	resource := p.hrefs[crc32.ChecksumIEEE([]byte(href))%uint32(len(p.hrefs))]
 	if err := resource.take(ctx); err != nil {
 		return fmt.Errorf("resn: change %s: another change of it is under way: %w", clip(href), err)
 	}
@@ -192,7 +202,7 @@ func (p *Publisher) Change(ctx context.Context, href string, commit func(context
 		return err
 	}
 	e.Time = p.opts.Clock()
-	if err := e.Validate(); err != nil {
+	if err := owner.check(&e); err != nil {
 		// Too late to refuse the change: announce what is sure.
 		p.opts.Logger.Error("commit returned what can't be announced", "error", err)
 		e.Type, e.ETag = Update, ""
@@ -229,7 +239,7 @@ func (p *Publisher) owned(ctx context.Context) (context.Context, context.CancelF
 	if err != nil {
 		return nil, nil, err
 	}
-	if o == nil {
+	if o == nil || p.opts.without.bound {
 		return ctx, func() {}, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -288,7 +298,13 @@ func (p *Publisher) run(ctx context.Context) {
 	defer work.Wait()
 	if p.tenure != nil {
 		// What happened since it was lost is not in our numbers.
-		work.Go(func() { p.tenure.keep(ctx, func() { p.missed.Store(true) }) })
+		work.Go(func() {
+			p.tenure.keep(ctx, func() {
+				if !p.opts.without.regained {
+					p.missed.Store(true)
+				}
+			})
+		})
 	}
 	tick := time.NewTicker(p.opts.WatermarkInterval)
 	defer tick.Stop()
@@ -300,6 +316,10 @@ func (p *Publisher) run(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-turned:
+			select { // one watermark is enough for both
+			case <-tick.C:
+			default:
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -321,10 +341,11 @@ func (p *Publisher) mark(ctx context.Context) error {
 		return err
 	}
 	defer p.publishing.give()
-	if !p.mine() {
+	at := p.complete()
+	// After the time: of what is later than our tenure we know nothing.
+	if !p.mine() && !p.opts.without.deposed {
 		return nil // whoever has it says so, in the log and to who would change something
 	}
-	at := p.complete()
 	p.renew() // after that: what ended without a notice by then has said so
 	w := Watermark{Topic: p.topic, Epoch: p.epoch, Seq: p.seq, Time: at}
 	return p.bus.Publish(ctx, p.topic, w.CloudEvent(p.opts.Source))

@@ -12,4 +12,16 @@ type sabotage struct {
 	late    bool // G3: a watermark vouches from when it comes, whatever it says
 	future  bool // G3: also one from the future
 	pending bool // G3: a publisher's watermark doesn't wait for changes under way
+
+	// Of who owns a topic (G3).
+	bound      bool // a commit goes on when the topic is lost
+	deposed    bool // watermarks go on when it is lost
+	regained   bool // who has it again goes on with his numbers
+	wait       bool // a candidate doesn't wait for the TTL
+	since      bool // he waits from when he claimed, not from when he heard himself
+	order      bool // he has it before his claim came back
+	gaps       bool // he overlooks that claims were lost
+	echo       bool // an owner believes a claim that didn't come back
+	objections bool // a candidate doesn't heed an owner
+	terms      bool // an owner doesn't heed a higher term
 }

@@ -11,6 +11,10 @@ import (
 // otherwise. An answer that says no-store, or that names a topic itself, stays
 // as it is. Groups are joined to the answer's Cache-Groups field (RFC 9875).
 //
+// Answers to writes that succeeded name the topic, too, and no groups: the cache
+// that wrote asks anew for lists, which are in the topic's group, before the notice
+// has come.
+//
 // Stamp panics if topic is not well-formed, which is a programmer's error.
 func Stamp(topic string, groups ...string) func(http.Handler) http.Handler {
 	if err := validTopic(topic); err != nil {
@@ -23,11 +27,16 @@ func Stamp(topic string, groups ...string) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			s := &stamper{ResponseWriter: w, directive: directive}
+			switch r.Method {
+			case http.MethodGet, http.MethodHead:
+				s.groups = strings.Join(quoted, ", ")
+			case http.MethodOptions, http.MethodTrace, http.MethodConnect:
 				next.ServeHTTP(w, r)
 				return
+			default:
+				s.wrote = true
 			}
-			s := &stamper{ResponseWriter: w, directive: directive, groups: strings.Join(quoted, ", ")}
 			next.ServeHTTP(s, r)
 			s.stamp(http.StatusOK) // for a handler that wrote nothing
 		})
@@ -41,6 +50,7 @@ func Directive(topic string) string { return `resn="` + topic + `"` }
 type stamper struct {
 	http.ResponseWriter
 	directive, groups string
+	wrote             bool // it answers a write
 	done              bool
 }
 
@@ -71,6 +81,10 @@ func (s *stamper) stamp(status int) {
 	}
 	s.done = true
 	switch {
+	case s.wrote:
+		if status >= http.StatusBadRequest {
+			return
+		}
 	case status < http.StatusMultipleChoices, status == http.StatusNotModified,
 		status == http.StatusNotFound, status == http.StatusGone:
 	default:

@@ -59,7 +59,10 @@ func TestStampNamesTheTopicOfWhatMayBeKept(t *testing.T) {
 		{"a redirection is another's business", "GET", 302, "", ""},
 		{"no-store stands above it", "GET", 200, "no-store", "no-store"},
 		{"the handler's own topic stands", "GET", 200, `resn="orders"`, `resn="orders"`},
-		{"an answer to a write isn't kept", "POST", 200, "", ""},
+		{"an answer to a write says what announces it", "POST", 201, "", topic},
+		{"also one that leads elsewhere", "POST", 303, "", topic},
+		{"a write that failed changed nothing", "PUT", 404, "", ""},
+		{"OPTIONS is no write", "OPTIONS", 200, "", ""},
 	}
 	for _, tt := range tests {
 		got := ask(t, resn.Stamp("restaurants")(answer(tt.status, tt.control)), tt.method)

@@ -23,6 +23,7 @@ type tenure struct {
 	bus   *BusLease // lease, if it is ours to close
 	opts  OwnershipOptions
 	most  time.Duration // of one attempt
+	stand bool          // by: that another has the topic is no mistake
 	log   *slog.Logger
 
 	mu     sync.Mutex
@@ -40,7 +41,7 @@ func newTenure(b *bus.Bus, topic string, o *PublisherOptions) *tenure {
 	if o.Claim != nil {
 		t.opts = *o.Claim
 	}
-	t.opts.Wait = false
+	t.stand, t.opts.Wait = t.opts.Wait, false
 	if t.opts.Owner == "" {
 		t.opts.Owner = ownerName(o.Source)
 	}
@@ -101,7 +102,11 @@ func (t *tenure) refused(ctx context.Context, err error) {
 	first := t.why == nil || t.why.Error() != err.Error()
 	t.mu.Unlock()
 	t.turn(nil, err)
-	if first && ctx.Err() == nil {
+	switch {
+	case !first || ctx.Err() != nil:
+	case t.stand && errors.Is(err, ErrOwned):
+		t.log.Info("stands by until the topic is free", "topic", t.topic, "error", err)
+	default:
 		t.log.Error("changes are refused until the topic is ours", "topic", t.topic, "error", err)
 	}
 }

@@ -3,6 +3,7 @@ package resn_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -167,4 +168,34 @@ func TestUnownedIsTheProgramsBusiness(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of replicas all but one stand by, and nobody is called for that. Two services
+// with one topic are a mistake.
+func TestWhoStandsByLogsNoError(t *testing.T) {
+	for name, wait := range map[string]bool{"stands by": true, "doesn't": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broker := membus.NewBroker()
+				publisher(t, broker, nil)
+				time.Sleep(aTTL)
+				var text strings.Builder
+				level := slog.LevelError
+				if wait {
+					level = slog.LevelInfo
+				}
+				second, _ := publisher(t, broker, &resn.PublisherOptions{
+					Claim:  &resn.OwnershipOptions{Wait: wait},
+					Logger: slog.New(slog.NewTextHandler(&text, nil)),
+				})
+				time.Sleep(time.Minute)
+				if err := second.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n := strings.Count(text.String(), "level="+level.String()); n != 1 || strings.Count(text.String(), "\n") != 1 {
+					t.Errorf("that another has the topic is said once, at level %v; the log is\n%s", level, text.String())
+				}
+			})
+		})
+	}
 }

@@ -32,6 +32,11 @@ type TopicState struct {
 	Duplicates uint64 // seen before, and ignored
 	Resets     uint64 // times that notices were missed, or may have been
 	Rejected   uint64 // messages that were not of the protocol
+
+	// Warning says what looks misconfigured, though nothing has failed: notices
+	// that name other URLs than are read, or other versions than responses have.
+	// Only a [Client] looks for it, and logs it once. Empty if nothing was found.
+	Warning string
 }
 
 // topic is one subscription and what came of it. Messages arrive one after
@@ -54,6 +59,9 @@ type topic struct {
 	tracker tracker
 	until   time.Time
 	state   TopicState
+	reason  string // why it isn't live, without what was measured
+
+	standing standing
 }
 
 func newTopic(name string, l *Listener) *topic {
@@ -67,7 +75,8 @@ func newTopic(name string, l *Listener) *topic {
 		tracker:  tracker{lease: l.opts.Lease, tolerance: l.opts.ClockTolerance, without: l.opts.without},
 		onNotice: l.opts.OnNotice,
 		onMissed: l.opts.OnMissed,
-		state:    TopicState{Topic: name, Reason: "no watermark yet"},
+		state:    TopicState{Topic: name, Reason: reasonNone},
+		reason:   reasonNone,
 	}
 }
 
@@ -75,11 +84,21 @@ func (t *topic) subscribed(sub *bus.Subscription, err error) {
 	t.mu.Lock()
 	t.sub, t.subErr = sub, err
 	t.mu.Unlock()
+	if err == nil {
+		t.listen()
+	}
 	close(t.ready)
 }
 
 // wait waits until the subscription stands.
 func (t *topic) wait(ctx context.Context) error {
+	if ctx.Err() != nil {
+		select {
+		case <-t.ready: // whoever closes with a context that has ended still closes
+			ctx = context.WithoutCancel(ctx)
+		default:
+		}
+	}
 	select {
 	case <-t.ready:
 		t.mu.Lock()
@@ -140,7 +159,7 @@ func (t *topic) carryOut(v verdict, e *Event) {
 		t.until = time.Time{}
 	}
 	if v.reason != "" {
-		t.state.Reason = v.reason
+		t.because(v.reason, v.measured)
 	}
 	if e != nil {
 		t.apply(v, e)
@@ -149,12 +168,13 @@ func (t *topic) carryOut(v verdict, e *Event) {
 		t.scope.Heard(v.heard)
 	}
 	if !v.vouch.IsZero() {
-		t.state.Reason = ""
+		t.because("", "")
 		t.scope.Vouch(v.vouch)
 		if v.vouch.After(t.until) {
 			t.until = v.vouch
 		}
 	}
+	t.speak(v.reset)
 }
 
 func (t *topic) apply(v verdict, e *Event) {
@@ -201,9 +221,7 @@ func (t *topic) elsewhere(e *Event) {
 func (t *topic) connection(s bus.State) {
 	switch {
 	case s.Kind == bus.Lost:
-		const reason = "the bus is disconnected"
-		t.suspend(reason)
-		t.log.Warn("not vouched for", "reason", reason)
+		t.suspend("the bus is disconnected")
 	case s.Kind == bus.Resumed && s.Hole:
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -227,7 +245,7 @@ func (t *topic) snapshot() TopicState {
 	if !s.Watermark.IsZero() {
 		s.Staleness = max(0, now.Sub(s.Watermark))
 		if !s.Live && s.Reason == "" {
-			s.Reason = "no watermark within the lease"
+			s.Reason = reasonSilence
 		}
 	}
 	if s.Live {

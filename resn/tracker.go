@@ -1,6 +1,9 @@
 package resn
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // tracker is what one process knows about one topic: which notices it has
 // seen, and until when the owner's word holds. It decides and does nothing;
@@ -27,10 +30,14 @@ type verdict struct {
 	heard   time.Time // by our clock: what was changed before was announced, if not zero
 	vouch   time.Time // entries may be reused until then, if not zero
 	reason  string    // why it was reset or suspended, or why not vouched
+
+	measured string // what is said after the reason
 }
 
 // Reasons, in the words that states and logs use.
 const (
+	reasonNone       = "no watermark yet"
+	reasonSilence    = "no watermark within the lease"
 	reasonHole       = "a notice is missing"
 	reasonEpoch      = "a new publisher epoch began"
 	reasonBackwards  = "the sequence went backwards"
@@ -124,9 +131,11 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 	case age < -k.tolerance && !k.without.future:
 		// Believing it would stretch the bound by as much as it is ahead.
 		v.suspend, v.reason = true, reasonClock
+		v.measured = fmt.Sprintf(": by %v, and %v is tolerated", (-age).Round(time.Millisecond), k.tolerance)
 		return v
 	case age >= k.lease:
 		v.reason = reasonLate
+		v.measured = fmt.Sprintf(" of %v: it is %v old, if its owner's clock isn't behind ours", k.lease, age.Round(time.Millisecond))
 	default:
 		// Reckoned from now, so that the monotonic clock counts it down even
 		// if somebody sets the wall clock.

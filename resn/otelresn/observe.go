@@ -43,21 +43,21 @@ func Observe(source Source, provider metric.MeterProvider, opts *Options) (stop 
 			yield(&s, []attribute.KeyValue{attribute.String("topic", s.Topic)})
 		}
 	}
-	gauge(b, "swale.resn.live", "1", "1 while entries of the topic are vouched for.", topics, func(s *resn.TopicState) (float64, bool) { return one(s.Live), true })
-	gauge(b, "swale.resn.staleness", "s", "Bound on the age of a vouched answer.", topics, func(s *resn.TopicState) (float64, bool) {
+	gauge(b, "swale.resn.live", "{topic}", "1 while the topic's change notices arrive without a gap, so that cached entries are vouched for by them; else they live by their max-age.", topics, func(s *resn.TopicState) (float64, bool) { return one(s.Live), true })
+	gauge(b, "swale.resn.staleness", "s", "An answer from the cache is at most this much behind its owner.", topics, func(s *resn.TopicState) (float64, bool) {
 		return s.Staleness.Seconds(), !s.Watermark.IsZero()
 	})
-	counter(b, "swale.resn.notices", "{notice}", "Notices applied.", topics, func(s *resn.TopicState) uint64 { return s.Notices })
-	counter(b, "swale.resn.duplicates", "{notice}", "Notices that were seen before.", topics, func(s *resn.TopicState) uint64 { return s.Duplicates })
-	counter(b, "swale.resn.resets", "{reset}", "Times that notices were missed, or may have been.", topics, func(s *resn.TopicState) uint64 { return s.Resets })
-	counter(b, "swale.resn.rejected", "{message}", "Messages that were not of the protocol.", topics, func(s *resn.TopicState) uint64 { return s.Rejected })
-	counter(b, "swale.resn.refreshes", "{representation}", "Representations fetched at once.", func(yield func(*uint64, []attribute.KeyValue)) {
+	counter(b, "swale.resn.notices", "{notice}", "Change notices applied.", topics, func(s *resn.TopicState) uint64 { return s.Notices })
+	counter(b, "swale.resn.duplicates", "{notice}", "Change notices that had been seen before.", topics, func(s *resn.TopicState) uint64 { return s.Duplicates })
+	counter(b, "swale.resn.resets", "{reset}", "Times that change notices were missed, or may have been, and entries were validated again.", topics, func(s *resn.TopicState) uint64 { return s.Resets })
+	counter(b, "swale.resn.rejected", "{message}", "Messages on the topic that were neither a notice nor a watermark.", topics, func(s *resn.TopicState) uint64 { return s.Rejected })
+	counter(b, "swale.resn.refreshes", "{representation}", "Representations fetched as soon as a notice named them, before anybody asked.", func(yield func(*uint64, []attribute.KeyValue)) {
 		s := source.Refreshes()
 		yield(&s.Fetched, kind("fetched"))
 		yield(&s.Failed, kind("failed"))
 		yield(&s.Coalesced, kind("coalesced"))
 	}, func(n *uint64) uint64 { return *n })
-	gauge(b, "swale.resn.refresh.held", "{resource}", "Resources that a notice has fetched.", func(yield func(*resn.RefreshStats, []attribute.KeyValue)) {
+	gauge(b, "swale.resn.refresh.held", "{resource}", "Resources that were fetched for a notice and are kept account of.", func(yield func(*resn.RefreshStats, []attribute.KeyValue)) {
 		s := source.Refreshes()
 		yield(&s, nil)
 	}, func(s *resn.RefreshStats) (float64, bool) { return float64(s.Held), true })
@@ -72,7 +72,7 @@ func ObserveConsumer(source ConsumerSource, provider metric.MeterProvider, opts 
 		s := source.State()
 		yield(&s, []attribute.KeyValue{attribute.String("topic", s.Topic), attribute.String("group", s.Group)})
 	}
-	gauge(b, "swale.resn.consumer.filling", "1", "1 while the collection is walked through.", state, func(s *resn.ConsumerState) (float64, bool) { return one(s.Filling), true })
+	gauge(b, "swale.resn.consumer.filling", "{consumer}", "1 while the collection is walked through.", state, func(s *resn.ConsumerState) (float64, bool) { return one(s.Filling), true })
 	gauge(b, "swale.resn.consumer.staleness", "s", "Time since every change was handled.", state, func(s *resn.ConsumerState) (float64, bool) {
 		return s.Staleness.Seconds(), !s.Current.IsZero()
 	})

@@ -71,7 +71,7 @@ func Example() {
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 
-	wait, enough := context.WithTimeout(ctx, 10*time.Second)
+	wait, enough := context.WithTimeout(ctx, time.Minute)
 	defer enough()
 	if err := p.WaitFilled(wait); err != nil {
 		fmt.Println(err)

@@ -275,13 +275,13 @@ func (o *things) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func cleanNATS(t *testing.T, server, prefix string) {
 	t.Helper()
-	nc, err := nats.Connect(server)
+	nc, err := nats.Connect(server, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Errorf("clean up: %v", err)
 		return
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Errorf("clean up: %v", err)
 		return

@@ -371,13 +371,13 @@ func TestDeclarationsAreChecked(t *testing.T) {
 	}()
 	row := func(*projection.Resource) (projection.Row, error) { return nil, nil }
 	for want, declared := range map[string][]projection.Table{
-		`projection: table name "a; DROP TABLE b" is not made of letters, digits and underscores`:                                                                      {{Name: "a; DROP TABLE b", Row: row}},
-		`projection: table a needs either Row or Write`:                                                                                                                {{Name: "a"}},
-		`projection: table a is declared twice`:                                                                                                                        {{Name: "a", Row: row}, {Name: "a", Row: row}},
-		`projection: table a: key column "x y" is not made of letters, digits and underscores`:                                                                         {{Name: "a", Key: "x y", Row: row}},
-		`projection: table a follows "menu" into table "menus", which isn't declared`:                                                                                  {{Name: "a", Row: row, Links: map[string]string{"menu": "menus"}}},
-		`projection: table a: collection: "/restaurants" is no absolute URL`:                                                                                           {{Name: "a", Row: row, Collection: "/restaurants"}},
-		`projection: table a: resn: consumer: resn: not a notice: topic is "A"; it must be lower-case ` + `letters, digits, '-', '_' and '.', and begin with a letter`: {{Name: "a", Row: row, Topic: "A"}},
+		`projection: table name "a; DROP TABLE b" is not made of letters, digits and underscores`:                                                        {{Name: "a; DROP TABLE b", Row: row}},
+		`projection: table a needs either Row or Write`:                                                                                                  {{Name: "a"}},
+		`projection: table a is declared twice`:                                                                                                          {{Name: "a", Row: row}, {Name: "a", Row: row}},
+		`projection: table a: key column "x y" is not made of letters, digits and underscores`:                                                           {{Name: "a", Key: "x y", Row: row}},
+		`projection: table a follows "menu" into table "menus", which isn't declared`:                                                                    {{Name: "a", Row: row, Links: map[string]string{"menu": "menus"}}},
+		`projection: table a: collection: "/restaurants" is no absolute URL`:                                                                             {{Name: "a", Row: row, Collection: "/restaurants"}},
+		`projection: table a: resn: consumer: resn: topic is "A"; it must be lower-case ` + `letters, digits, '-', '_' and '.', and begin with a letter`: {{Name: "a", Row: row, Topic: "A"}},
 	} {
 		if _, err := projection.New(client, on.db, on.dialect, declared, nil); err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
