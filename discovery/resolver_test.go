@@ -69,9 +69,13 @@ func byID(i *discovery.Instance) string      { return i.ID }
 func byZone(i *discovery.Instance) string    { return i.Zone }
 func byVersion(i *discovery.Instance) string { return i.Version }
 
-// share checks that a count is the expected part of n within a tolerance.
+// share checks that a count is the expected part of n within a tolerance, which
+// must leave chance less than one false alarm in ten thousand million runs.
 func share(t *testing.T, rule string, count, n int, want, tolerance float64) {
 	t.Helper()
+	if least := 6.5 * math.Sqrt(want*(1-want)/float64(n)); tolerance < least {
+		t.Fatalf("%s: a tolerance of %.4f fails by chance, take %.4f or more picks", rule, tolerance, least)
+	}
 	if got := float64(count) / float64(n); math.Abs(got-want) > tolerance {
 		t.Errorf("%s: got %.4f, want %.4f ± %.4f", rule, got, want, tolerance)
 	}
@@ -215,7 +219,7 @@ func TestSlowStart(t *testing.T) {
 		share(t, "half way through it gets about half", got["new"], n, 0.5/5, 0.03)
 		time.Sleep(6 * time.Second)
 		got = f.pick(t, n, nil, byID)
-		share(t, "then all of it", got["new"], n, 1./5, 0.01)
+		share(t, "then all of it", got["new"], n, 1./5, 0.012)
 	})
 }
 

@@ -421,7 +421,7 @@ func TestBreakerPerInstance(t *testing.T) {
 		expect(t, "after its pause one request tries, and it opens again", run(500), 1)
 		w.set("i001.example:80", says(200, "fine"))
 		time.Sleep(3 * time.Second)
-		if n := run(600); n < 150 {
+		if n := run(600); n < 120 { // of 200; by chance once in 10¹¹ runs
 			t.Errorf("when the trial succeeds the instance has its share again: %d of 600", n)
 		}
 	})
@@ -530,7 +530,7 @@ func TestTransportAsksTheSplitter(t *testing.T) {
 		for range 2000 {
 			do(t, tr, http.MethodGet, "http://restaurants/", nil)
 		}
-		share(t, "those without a key are split", w.count("b000.example:80"), 2000, 0.5, 0.05)
+		share(t, "those without a key are split", w.count("b000.example:80"), 2000, 0.5, 0.08)
 	})
 }
 

@@ -6,7 +6,7 @@
 //		Base:      "https://kernel.example/discovery",
 //		Authorise: authorise, // who may register what
 //		Bindings:  store,
-//		Bus:       b, // one replica announces
+//		Bus:       b, // all replicas; one announces
 //	})
 //	mux.Handle("/discovery/", http.StripPrefix("/discovery", server))
 //

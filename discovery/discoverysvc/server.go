@@ -32,7 +32,9 @@ type Options struct {
 	Base string
 	// Bindings is the store of bindings. Default: one in memory.
 	Bindings binding.Store
-	// Bus announces changes; nil announces none, as all replicas but one do.
+	// Bus announces changes. Of the replicas that have one, each topic belongs to one
+	// at a time, and to another when that one is gone; the others log once whose it
+	// is. Default nil: this replica announces none.
 	Bus *bus.Bus
 	// Lag is by how much this replica may be behind what another announced.
 	// Default: 2 s.
@@ -129,8 +131,10 @@ func (s *Server) announce() error {
 		topic string
 		at    **resn.Publisher
 	}{{"services", &s.services.publisher}, {"bindings", &s.bindings.publisher}} {
-		// Unowned: each process announces what it shows, which it does on its own.
-		made, err := resn.NewPublisher(s.opts.Bus, p.topic, &resn.PublisherOptions{Unowned: true, Logger: s.opts.Logger})
+		made, err := resn.NewPublisher(s.opts.Bus, p.topic, &resn.PublisherOptions{
+			Source: s.opts.Base, Logger: s.opts.Logger,
+			Claim: &resn.OwnershipOptions{Wait: true}, // all replicas show the same, and one announces it
+		})
 		if err != nil {
 			return errors.Join(err, s.services.close(context.Background()))
 		}

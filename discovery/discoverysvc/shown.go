@@ -12,9 +12,9 @@ import (
 	"github.com/goswale/swale/resn"
 )
 
-// shown is what the service shows of one kind of thing, by name. It is swapped
-// within the publisher's Change, so that what is shown and what is announced
-// change in one step.
+// shown is what the service shows of one kind of thing, by name. While the topic is
+// this replica's it is swapped within the publisher's Change, so that what is shown
+// and what is announced change in one step.
 type shown[T any] struct {
 	topic     string
 	publisher *resn.Publisher // nil without a bus
@@ -35,9 +35,17 @@ func (s *shown[T]) get(name string) (T, bool) {
 
 func (s *shown[T]) names() []string { return slices.Sorted(maps.Keys(*s.now.Load())) }
 
-// set shows a thing under a name, or nothing, and announces it.
+// set shows a thing under a name, or nothing, and announces it while the topic is
+// this replica's. A reader who is told by another one is told of what that one
+// shows, so that nothing waits here for the topic.
 func (s *shown[T]) set(ctx context.Context, href, name string, v T, there bool) error {
-	swap := func(context.Context) (kind, etag string, err error) {
+	var kind string
+	swapped := false
+	swap := func(context.Context) (string, string, error) {
+		if swapped {
+			return kind, "", nil
+		}
+		swapped = true
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		next := maps.Clone(*s.now.Load())
@@ -55,13 +63,28 @@ func (s *shown[T]) set(ctx context.Context, href, name string, v T, there bool) 
 		s.changed = make(chan struct{})
 		return kind, "", nil
 	}
-	if s.publisher == nil {
-		_, _, err := swap(ctx)
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return s.publisher.Change(ctx, href, swap)
+	if s.announces() {
+		if err := s.publisher.Change(ctx, href, swap); swapped {
+			return err
+		}
+	}
+	_, _, _ = swap(ctx) // it has no error
+	if s.announces() {  // since a moment ago, and somebody may have read before the swap
+		return s.publisher.Change(ctx, href, swap)
+	}
+	return nil
+}
+
+// announces reports whether the topic is this replica's now.
+func (s *shown[T]) announces() bool {
+	if s.publisher == nil {
+		return false
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	return s.publisher.Ready(now) == nil
 }
 
 // until waits until what is shown under a name satisfies ok.

@@ -147,74 +147,97 @@ func (s *suite) goes(t *testing.T, d driver.Driver, service, rule string) {
 }
 
 func testLeaseEnds(t *testing.T, s *suite) {
-	d, service := s.driver(t), name("ends")
-	must(t, d.Put(s.ctx(t), s.short(service, "a")), "Put")
-	s.lists(t, d, service, "a record lives when it was put", "a=1")
+	d := s.driver(t)
+	service := s.living(t, "ends", func(l *lease) error {
+		if err := l.extend("Put", func() error { return d.Put(s.ctx(t), s.short(l.service, "a")) }); err != nil {
+			return err
+		}
+		return l.lists(s.ctx(t), d, "a record lives when it was put", "a=1")
+	})
 	s.goes(t, d, service, "a record that nobody renews goes")
 	refused(t, "a lease that has ended can't be renewed", d.Renew(s.ctx(t), instance(service, "a"), "owner"), driver.ErrGone)
 }
 
-// renewFor renews for some leases' time.
-func (s *suite) renewFor(t *testing.T, d driver.Driver, service string, leases int) {
-	t.Helper()
-	for end := time.Now().Add(time.Duration(leases) * s.ttl); time.Now().Before(end); {
-		must(t, d.Renew(s.ctx(t), instance(service, "a"), "owner"), "Renew in time")
-		pause(s.ttl / 10)
-	}
-}
-
 func testLeaseIsRenewed(t *testing.T, s *suite) {
-	d, service := s.driver(t), name("renewed")
-	must(t, d.Put(s.ctx(t), s.short(service, "a")), "Put")
-	sink := s.watch(t, d, service)
-	sink.becomes(s.ctx(t), t, "the record is there", "a=1")
-	s.renewFor(t, d, service, 3)
-	s.lists(t, d, service, "a record that is renewed stays", "a=1")
-	sink.mu.Lock()
-	defer sink.mu.Unlock()
-	if len(sink.history) != 0 {
-		t.Errorf("renewals change nothing for those who watch: %q", sink.history)
-	}
+	d := s.driver(t)
+	s.living(t, "renewed", func(l *lease) error {
+		if err := l.extend("Put", func() error { return d.Put(s.ctx(t), s.short(l.service, "a")) }); err != nil {
+			return err
+		}
+		sink := s.watch(t, d, l.service)
+		sink.until(s.ctx(t), t, "the record is there", func() bool {
+			return l.tooLate() || sink.state != nil && slices.Equal(sink.list(), []string{"a=1"})
+		})
+		if err := l.renew(s.ctx(t), 3, d); err != nil {
+			return err
+		}
+		if err := l.lists(s.ctx(t), d, "a record that is renewed stays", "a=1"); err != nil {
+			return err
+		}
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		if len(sink.history) != 0 {
+			return fmt.Errorf("renewals change nothing for those who watch: %q", sink.history)
+		}
+		return nil
+	})
 }
 
 func testLeaseOutlivesItsConnection(t *testing.T, s *suite) {
-	there, service := s.driver(t), name("outlives")
-	here := s.open(t)
-	must(t, here.Put(s.ctx(t), s.short(service, "a")), "Put")
-	must(t, here.Close(s.ctx(t)), "Close")
-	s.lists(t, there, service, "the death of the connection that registered it unlists nobody", "a=1")
-	s.renewFor(t, there, service, 2)
-	s.lists(t, there, service, "whoever speaks for the owner keeps it alive", "a=1")
+	there := s.driver(t)
+	service := s.living(t, "outlives", func(l *lease) error {
+		here := s.open(t)
+		err := l.extend("Put", func() error { return here.Put(s.ctx(t), s.short(l.service, "a")) })
+		must(t, here.Close(s.ctx(t)), "Close")
+		if err != nil {
+			return err
+		}
+		if err := l.lists(s.ctx(t), there, "the death of the connection that registered it unlists nobody", "a=1"); err != nil {
+			return err
+		}
+		if err := l.renew(s.ctx(t), 2, there); err != nil {
+			return err
+		}
+		return l.lists(s.ctx(t), there, "whoever speaks for the owner keeps it alive", "a=1")
+	})
 	s.goes(t, there, service, "and when nobody does it goes")
 }
 
 func testRenewalThroughAnother(t *testing.T, s *suite) {
-	here, there, service := s.driver(t), s.driver(t), name("through")
-	must(t, here.Put(s.ctx(t), s.short(service, "a")), "Put")
-	for end := time.Now().Add(2 * s.ttl); time.Now().Before(end); here, there = there, here {
-		must(t, there.Renew(s.ctx(t), instance(service, "a"), "owner"), "Renew, through one connection after the other")
-		pause(s.ttl / 10)
-	}
+	here, there := s.driver(t), s.driver(t)
+	service := s.living(t, "through", func(l *lease) error {
+		if err := l.extend("Put", func() error { return here.Put(s.ctx(t), s.short(l.service, "a")) }); err != nil {
+			return err
+		}
+		return l.renew(s.ctx(t), 2, there, here)
+	})
 	must(t, here.Delete(s.ctx(t), instance(service, "a"), "owner"), "Delete")
 	refused(t, "the other connection hears that it was deleted", there.Renew(s.ctx(t), instance(service, "a"), "owner"), driver.ErrGone)
 }
 
 func testPutRestartsTheLease(t *testing.T, s *suite) {
-	d, service := s.driver(t), name("restarts")
-	r := s.short(service, "a")
-	sink := s.watch(t, d, service)
-	sink.becomes(s.ctx(t), t, "nothing at first")
-	for end := time.Now().Add(2 * s.ttl); time.Now().Before(end); {
-		must(t, d.Put(s.ctx(t), r), "Put by the owner")
-		s.lists(t, d, service, "each Put by the owner restarts the lease", "a=1")
-		pause(s.ttl / 10)
-	}
-	sink.mu.Lock()
-	history := slices.Clone(sink.history)
-	sink.mu.Unlock()
-	if !slices.Equal(history, []string{"a=1"}) {
-		t.Errorf("between two of them the record is never gone: %q", history)
-	}
+	d := s.driver(t)
+	service := s.living(t, "restarts", func(l *lease) error {
+		r := s.short(l.service, "a")
+		sink := s.watch(t, d, l.service)
+		sink.becomes(s.ctx(t), t, "nothing at first")
+		for end := time.Now().Add(2 * s.ttl); time.Now().Before(end); {
+			if err := l.extend("Put by the owner", func() error { return d.Put(s.ctx(t), r) }); err != nil {
+				return err
+			}
+			if err := l.lists(s.ctx(t), d, "each Put by the owner restarts the lease", "a=1"); err != nil {
+				return err
+			}
+			pause(s.ttl / 10)
+		}
+		l.look()
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		if !slices.Equal(sink.history, []string{"a=1"}) {
+			return fmt.Errorf("between two of them the record is never gone: %q", sink.history)
+		}
+		return nil
+	})
 	s.goes(t, d, service, "then it ends, however often it was put")
 }
 

@@ -135,16 +135,22 @@ func refused(t *testing.T, rule string, err, want error) {
 // lists checks what List returns, in any order.
 func (s *suite) lists(t *testing.T, d driver.Driver, service, rule string, want ...string) {
 	t.Helper()
-	all, err := d.List(s.ctx(t), service)
+	got, err := listed(s.ctx(t), d, service)
 	must(t, err, "List")
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: want %q, got %q", rule, want, got)
+	}
+}
+
+// listed is what List returns, in short and in order.
+func listed(ctx context.Context, d driver.Driver, service string) ([]string, error) {
+	all, err := d.List(ctx, service)
 	got := make([]string, 0, len(all))
 	for _, r := range all {
 		got = append(got, text(r))
 	}
 	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: want %q, got %q", rule, want, got)
-	}
+	return got, err
 }
 
 // text is a record in short: id=value.

@@ -114,9 +114,7 @@ func testWatchSeesEndOfLease(t *testing.T, s *suite) {
 func testWatchIsCurrent(t *testing.T, s *suite) {
 	service := name("current")
 	sink := s.watch(t, s.driver(t), service)
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // the machine may be busy
-	defer cancel()
-	sink.until(ctx, t, "a quiet watch says at least every ten seconds that it misses nothing", func() bool { return sink.current > 0 })
+	sink.until(s.ctx(t), t, "a quiet watch says at least every ten seconds that it misses nothing", func() bool { return sink.current > 0 })
 }
 
 func testWatchEndsWithItsContext(t *testing.T, s *suite) {

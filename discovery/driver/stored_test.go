@@ -37,3 +37,12 @@ func TestStoredForm(t *testing.T) {
 		}
 	}
 }
+
+func TestOwnedBy(t *testing.T) {
+	r := driver.Record{Owner: "owner"}
+	for name, own := range map[string]bool{"owner": true, "Owner": false, "owne": false, "owner2": false, "": false} {
+		if r.OwnedBy(name) != own {
+			t.Errorf("%q: owned %v, want %v", name, !own, own)
+		}
+	}
+}

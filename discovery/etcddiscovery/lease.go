@@ -91,7 +91,7 @@ func (c *conn) put(ctx context.Context, r driver.Record, body string, lease clie
 		rev = 0
 		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 			there, err := driver.Unmarshal(r.Key, kvs[0].Value)
-			if err == nil && there.Owner != r.Owner {
+			if err == nil && !there.OwnedBy(r.Owner) {
 				return driver.ErrTaken
 			}
 			rev = kvs[0].ModRevision
@@ -148,7 +148,7 @@ func (c *conn) find(ctx context.Context, key driver.Key, owner string) (*mvccpb.
 		return nil, err
 	}
 	kv := resp.Kvs[0]
-	if r, err := driver.Unmarshal(key, kv.Value); owner != "" && (err != nil || r.Owner != owner) {
+	if r, err := driver.Unmarshal(key, kv.Value); owner != "" && (err != nil || !r.OwnedBy(owner)) {
 		return nil, nil //nolint:nilerr // what isn't a record isn't the owner's
 	}
 	return kv, nil

@@ -40,7 +40,7 @@ func (c *conn) Put(ctx context.Context, r driver.Record) error {
 	}
 	defer s.mu.Unlock()
 	old := s.records[r.Key]
-	if old != nil && old.record.Owner != r.Owner {
+	if old != nil && !old.record.OwnedBy(r.Owner) {
 		return driver.ErrTaken
 	}
 	if old != nil {
@@ -64,7 +64,7 @@ func (c *conn) Renew(ctx context.Context, key driver.Key, owner string) error {
 	}
 	defer s.mu.Unlock()
 	h := s.records[key]
-	if h == nil || h.record.Owner != owner {
+	if h == nil || !h.record.OwnedBy(owner) {
 		return driver.ErrGone
 	}
 	s.lease(h)
@@ -82,7 +82,7 @@ func (c *conn) Delete(ctx context.Context, key driver.Key, owner string) error {
 	}
 	defer s.mu.Unlock()
 	h := s.records[key]
-	if h == nil || owner != "" && h.record.Owner != owner {
+	if h == nil || owner != "" && !h.record.OwnedBy(owner) {
 		return nil
 	}
 	h.lease.Stop()

@@ -38,9 +38,11 @@ func freePort(t *testing.T) int {
 
 func open(t *testing.T, url string) *discovery.Registry {
 	t.Helper()
-	r, err := natsdiscovery.Open(t.Context(), url, &natsdiscovery.Options{
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := natsdiscovery.Open(ctx, url, &natsdiscovery.Options{
 		Heartbeat: 300 * time.Millisecond,
-		Discovery: discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: 10 * time.Second, Grace: 90 * time.Second},
+		Discovery: discovery.Options{Backoff: discovery.Backoff{Max: 200 * time.Millisecond}, CallTimeout: 10 * time.Second, Grace: patience},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +72,7 @@ func watcher(t *testing.T, r *discovery.Registry) <-chan discovery.View {
 // until waits for a view; always must hold of every view on the way.
 func until(t *testing.T, views <-chan discovery.View, rule string, always, holds func(discovery.View) bool) {
 	t.Helper()
-	late := time.After(90 * time.Second)
+	late := time.After(patience)
 	for {
 		select {
 		case v := <-views:
@@ -129,7 +131,7 @@ func TestServerLosesItsFiles(t *testing.T) {
 	until(t, views, "a view whose server has gone says so", three, lost)
 	startServer(t, t.TempDir(), port)
 	until(t, views, "a server that has forgotten everything empties nobody's view", three, liveAgain)
-	late := time.After(90 * time.Second)
+	late := time.After(patience)
 	for _, g := range members {
 		for g.State().Again == 0 || !g.State().Registered {
 			select {
@@ -195,7 +197,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			end, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+			end, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			if err := r.Shutdown(end); err != nil {
 				t.Error(err)
@@ -230,7 +232,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 		_, err := second.Register(t.Context(), other, nil)
 		registered <- err
 	}()
-	begin := time.After(90 * time.Second)
+	begin := time.After(patience)
 	for known := false; !known; {
 		select {
 		case v := <-views:
@@ -248,7 +250,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 	if err := <-registered; err != nil {
 		t.Fatalf("a registration waits for the server: %v", err)
 	}
-	back := time.After(90 * time.Second)
+	back := time.After(patience)
 	for {
 		select {
 		case v := <-views:

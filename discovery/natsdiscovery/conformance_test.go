@@ -27,7 +27,9 @@ func TestMain(m *testing.M) {
 
 func dial(t *testing.T, url string, opts *natsdiscovery.Options) driver.Driver {
 	t.Helper()
-	d, err := natsdiscovery.Dial(t.Context(), url, opts)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	d, err := natsdiscovery.Dial(ctx, url, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func TestConformanceOnServer(t *testing.T) {
 
 func dropBucket(t *testing.T, url, bucket string) {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Error(err)
 		return
@@ -65,7 +67,7 @@ func dropBucket(t *testing.T, url, bucket string) {
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err == nil {
 		err = js.DeleteKeyValue(ctx, bucket)
 	}

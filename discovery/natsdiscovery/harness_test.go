@@ -8,6 +8,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// patience bounds what must happen in the end, also on a machine that has much else
+// to do. Without it a connection has two seconds.
+const patience = 90 * time.Second
+
 // startServer starts a server with JetStream that ends with the test, on the port
 // or, if it is 0, a free one.
 func startServer(t *testing.T, dir string, port int, users ...*server.User) *server.Server {
@@ -31,7 +35,7 @@ func serve(dir string, port int, users ...*server.User) (*server.Server, error) 
 		return nil, err
 	}
 	go s.Start()
-	if !s.ReadyForConnections(90 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		stop(s)
 		return nil, os.ErrDeadlineExceeded
 	}

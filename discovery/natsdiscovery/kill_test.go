@@ -22,7 +22,8 @@ const asInstance = "SWALE_DISCOVERY_TEST_INSTANCE"
 
 // serveInstance registers itself at the server and answers until it is killed.
 func serveInstance(url, id string) error {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	r, err := natsdiscovery.Open(ctx, url, nil)
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func serveInstance(url, id string) error {
 	}
 	if _, err := r.Register(ctx, discovery.Instance{
 		Service: "restaurants", ID: id, Endpoints: []discovery.Endpoint{{Scheme: "http", Address: listener.Addr().String()}},
-	}, &discovery.RegisterOptions{TTL: 5 * time.Second}); err != nil {
+	}, &discovery.RegisterOptions{TTL: 7 * time.Second, Renew: time.Second}); err != nil {
 		return err
 	}
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, id) }))

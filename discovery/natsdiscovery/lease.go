@@ -51,7 +51,7 @@ func (c *conn) Put(ctx context.Context, r driver.Record) error {
 		}
 	}
 	return c.retry(ctx, r.Key, func(f found) error {
-		if f.alive && f.record.Owner != r.Owner {
+		if f.alive && !f.record.OwnedBy(r.Owner) {
 			return driver.ErrTaken
 		}
 		return c.write(ctx, r, f.seq)
@@ -66,7 +66,7 @@ func (c *conn) Renew(ctx context.Context, key driver.Key, owner string) error {
 		}
 	}
 	return c.retry(ctx, key, func(f found) error {
-		if !f.alive || f.record.Owner != owner {
+		if !f.alive || !f.record.OwnedBy(owner) {
 			c.forget(key)
 			return driver.ErrGone
 		}
@@ -78,7 +78,7 @@ func (c *conn) Renew(ctx context.Context, key driver.Key, owner string) error {
 func (c *conn) Delete(ctx context.Context, key driver.Key, owner string) error {
 	c.forget(key)
 	return c.retry(ctx, key, func(f found) error {
-		if !f.alive || owner != "" && f.record.Owner != owner {
+		if !f.alive || owner != "" && !f.record.OwnedBy(owner) {
 			return nil
 		}
 		opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(f.seq)}
@@ -99,7 +99,7 @@ func (c *conn) last(key driver.Key, owner string) (written, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w, ok := c.written[key]
-	return w, ok && w.record.Owner == owner && time.Since(w.at) < w.record.TTL
+	return w, ok && w.record.OwnedBy(owner) && time.Since(w.at) < w.record.TTL
 }
 
 func (c *conn) forget(key driver.Key) {

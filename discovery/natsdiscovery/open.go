@@ -141,13 +141,12 @@ func Dial(ctx context.Context, url string, opts *Options) (driver.Driver, error)
 		nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		list = append(list, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
-	}
 	if opts != nil {
 		list = append(list, opts.Conn...)
 	}
-	nc, err := nats.Connect(url, list...)
+	d := new(dialer)
+	nc, err := nats.Connect(url, append(list, d.within(ctx))...)
+	d.opened.Store(true)
 	if err != nil {
 		return nil, fmt.Errorf("natsdiscovery: connect: %w", err)
 	}

@@ -18,7 +18,9 @@ const (
 	MaxList     = 10_000   // entries of one list in a match
 )
 
-// Set is all rules of one place, as data. Its JSON Schema is [Schema].
+// Set is all rules of one place, as data. Its JSON Schema is [Schema]. It is not
+// to be changed while somebody reads it, as Accept and Compile do; the [Engine]
+// that they make is safe for concurrent use.
 type Set struct {
 	// Trust says who is believed about an input that rules look at:
 	// "header:X-Region": "proxy". Query parameters and cookies are always the

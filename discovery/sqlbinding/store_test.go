@@ -131,7 +131,7 @@ func Example() {
 		return
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bindings.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bindings.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)")
 	if err != nil {
 		fmt.Println(err)
 		return

