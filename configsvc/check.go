@@ -167,11 +167,11 @@ func (r rule) apply(v reflect.Value) string {
 	}
 	switch r.name {
 	case "oneof":
-		if !slices.Contains(strings.Split(r.arg, "|"), fmt.Sprint(v.Interface())) {
+		if !slices.Contains(strings.Split(r.arg, "|"), textOf(v)) {
 			return "must be one of " + strings.ReplaceAll(r.arg, "|", ", ")
 		}
 	case "pattern":
-		if !regexp.MustCompile(r.arg).MatchString(fmt.Sprint(v.Interface())) {
+		if !regexp.MustCompile(r.arg).MatchString(textOf(v)) {
 			return "must match " + r.arg
 		}
 	case "min", "max":
@@ -188,6 +188,15 @@ func (r rule) apply(v reflect.Value) string {
 		}
 	}
 	return ""
+}
+
+// textOf returns what oneof and pattern go by: a text as it is, even one that hides
+// itself when it is printed.
+func textOf(v reflect.Value) string {
+	if v.Kind() == reflect.String {
+		return v.String()
+	}
+	return fmt.Sprint(v.Interface())
 }
 
 // measure returns what min and max go by.

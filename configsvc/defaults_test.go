@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goswale/swale/configsvc"
+	"github.com/goswale/swale/configsvc/server/servertest"
 )
 
 type embedded struct {
@@ -35,14 +36,14 @@ func (m *many) SetDefaults() {
 }
 
 func TestDefaultsComeFromTheStruct(t *testing.T) {
-	s := startService(t)
-	s.write("base", `{}`)
-	w := watch[many](t, s.client("x", nil), "base")
+	s := servertest.Start(t)
+	s.Write("base", `{}`)
+	w := watch[many](t, s.Client("x", nil), "base")
 	got := w.Get()
 	if got.Level != "low" || got.Wait != 2*time.Second || !got.On || got.Ratio != 0.5 || *got.Port != 80 || got.Tags["a"] != "b" || got.List[0].Size != 9 {
 		t.Errorf("defaults: %+v", got)
 	}
-	s.write("base", `{"on":false,"ratio":0,"list":[{"name":"mine"}],"LEVEL":"high"}`)
+	s.Write("base", `{"on":false,"ratio":0,"list":[{"name":"mine"}],"LEVEL":"high"}`)
 	if err := w.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func TestDefaultsComeFromTheStruct(t *testing.T) {
 		`{"code":"ABC"}`:                                    "/code must match ^[a-z]{2,3}$",
 		`{"wait":61000000000}`:                              "/wait must be at most 1m",
 	} {
-		s.write("base", value)
+		s.Write("base", value)
 		if err := w.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %q expected: %v", value, why, err)
 		}
@@ -70,9 +71,9 @@ func TestDefaultsComeFromTheStruct(t *testing.T) {
 }
 
 func TestTagsThatCantBeUsedAreErrors(t *testing.T) {
-	s := startService(t)
-	s.write("base", `{}`)
-	c := s.client("x", nil)
+	s := servertest.Start(t)
+	s.Write("base", `{}`)
+	c := s.Client("x", nil)
 	for name, watch := range map[string]func() error{
 		"default": func() error {
 			_, err := configsvc.Watch[struct {
@@ -102,10 +103,10 @@ func TestTagsThatCantBeUsedAreErrors(t *testing.T) {
 }
 
 func TestStrict(t *testing.T) {
-	s := startService(t)
-	s.write("base", `{"pool":1,"unknown":2}`)
-	watch[panics](t, s.client("x", nil), "base")
-	if _, err := configsvc.Watch[panics](t.Context(), s.client("x", func(o *configsvc.ClientOptions) { o.Strict = true }), "base"); err == nil || !strings.Contains(err.Error(), "unknown") {
+	s := servertest.Start(t)
+	s.Write("base", `{"pool":1,"unknown":2}`)
+	watch[panics](t, s.Client("x", nil), "base")
+	if _, err := configsvc.Watch[panics](t.Context(), s.Client("x", func(o *configsvc.ClientOptions) { o.Strict = true }), "base"); err == nil || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("Strict refuses what T doesn't have: %v", err)
 	}
 }

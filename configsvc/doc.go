@@ -34,6 +34,9 @@
 // tags, or that T's Validate refuses, is rejected: the last good one stays, and
 // the service shows who rejects what and why.
 //
+// What fits may still not work: [WatchOptions].Try is asked whether it does.
+// [Follow] does so for what is made anew of each configuration.
+//
 // # Starting without the service
 //
 // With ClientOptions.Dir the last good version is kept on disk, readable by its
@@ -49,7 +52,7 @@
 // # Errors
 //
 // [ErrKey], [ErrSyntax], [ErrConflict], [ErrSecret], [ErrCopy], [ErrTag],
-// [ErrEnvironment], [ErrClosed]. What the service refuses is a *hal.Problem.
+// [ErrEnvironment], [ErrNotYet], [ErrClosed]. What the service refuses is a *hal.Problem.
 //
 // # Shutdown
 //

@@ -29,25 +29,34 @@ type Status struct {
 	Asked time.Time
 }
 
+// ErrNotYet is wrapped by errors of WatchOptions.Try about a version that may work
+// later as it is, because what it names doesn't answer now.
+var ErrNotYet = errors.New("it doesn't work yet")
+
+// recheckEvery is the least time between two questions by Recheck.
+const recheckEvery = time.Second
+
 // feed keeps one list of keys current. What it gets it hands to apply, which
 // decodes it, and rejects what can't be used.
 type feed struct {
 	client    *Client
 	keys      []string
 	url       string
-	apply     func(*fetched) error
+	apply     func(context.Context, *fetched) error
 	overrides []string
 
-	wakeups chan struct{}
-	checks  chan chan error
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	done    chan struct{}
+	wakeups  chan struct{}
+	checks   chan chan error
+	rechecks chan chan error
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	done     chan struct{}
 
 	mu     sync.Mutex
 	etag   string // of what was asked for last, used or not
 	layers []LayerRef
 	status Status
+	later  bool // what is rejected may be used later as it is
 	due    bool // a report waits
 }
 
@@ -66,7 +75,7 @@ func (f *feed) start(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 	defer cancel()
 	err := f.check(asking)
-	for wait := 50 * time.Millisecond; err != nil && asking.Err() == nil && f.rejected() == ""; wait = min(2*wait, time.Second) {
+	for wait := 50 * time.Millisecond; err != nil && asking.Err() == nil && !f.rejected(); wait = min(2*wait, time.Second) {
 		select {
 		case <-time.After(wait):
 			if again := f.check(asking); again == nil || !errors.Is(again, context.DeadlineExceeded) {
@@ -86,7 +95,7 @@ func (f *feed) start(ctx context.Context) error {
 	}
 	copied, copyErr := f.load(ctx)
 	if copyErr == nil {
-		if copyErr = f.apply(copied); copyErr == nil {
+		if copyErr = f.apply(ctx, copied); copyErr == nil {
 			f.mu.Lock()
 			f.status.Hash, f.status.FromCopy, f.layers = copied.Hash, true, copied.Layers
 			f.mu.Unlock()
@@ -105,10 +114,11 @@ func (f *feed) log(level slog.Level, what string, err error) {
 	f.client.opts.Logger.LogAttrs(context.Background(), level, "config", slog.String("what", what), slog.String("keys", strings.Join(f.keys, " ")), slog.Any("error", err))
 }
 
-func (f *feed) rejected() string {
+// rejected reports whether what the service has can't be used, and won't be.
+func (f *feed) rejected() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.status.Rejected
+	return f.status.Rejected != "" && !f.later
 }
 
 // run asks when there is a notice, when somebody wants to know, and now and then.
@@ -117,21 +127,33 @@ func (f *feed) run() {
 	defer f.client.drop(f)
 	timer := time.NewTimer(f.pause())
 	defer timer.Stop()
+	var waiting []chan error // for the next answer
+	var recheck <-chan time.Time
+	var rechecked time.Time
 	for {
-		var asked chan error
 		select {
 		case <-f.ctx.Done():
 			return
-		case asked = <-f.checks:
+		case asked := <-f.checks:
+			waiting = append(waiting, asked)
+		case asked := <-f.rechecks:
+			waiting = append(waiting, asked)
+			if recheck == nil {
+				recheck = time.After(time.Until(rechecked.Add(recheckEvery)))
+			}
+			continue
+		case <-recheck:
+			rechecked = time.Now()
 		case <-f.wakeups:
 		case <-timer.C:
 			f.client.listen(f.ctx)
 			f.tell()
 		}
 		err := f.check(f.ctx)
-		if asked != nil {
+		for _, asked := range waiting {
 			asked <- err
 		}
+		waiting, recheck = nil, nil
 		timer.Reset(f.pause())
 	}
 }
@@ -164,9 +186,10 @@ func (f *feed) check(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := f.apply(got); err != nil {
+	if err := f.apply(ctx, got); err != nil {
+		later := errors.Is(err, ErrNotYet) // before it is made clean of that
 		err = fmt.Errorf("configsvc: an update of %s is rejected: %w", strings.Join(f.keys, ", "), got.clean(err))
-		f.reject(got, err)
+		f.reject(got, err, later)
 		return err
 	}
 	f.accept(got)
@@ -185,11 +208,18 @@ func (f *feed) failed(err error) {
 	}
 }
 
-func (f *feed) reject(got *fetched, err error) {
+func (f *feed) reject(got *fetched, err error, later bool) {
 	f.mu.Lock()
-	f.etag = got.etag
+	f.etag, f.later = got.etag, later
+	if later {
+		f.etag = "" // the same again is news
+	}
+	known := f.status.Rejected == got.Hash && f.status.Err != nil && f.status.Err.Error() == err.Error()
 	f.status.Rejected, f.status.Err, f.status.Asked = got.Hash, err, f.client.opts.Clock()
 	f.mu.Unlock()
+	if known {
+		return // tried again, with the same outcome
+	}
 	f.log(slog.LevelError, "an update was rejected, what we have stays", err)
 	f.tell()
 }
@@ -200,7 +230,7 @@ func (f *feed) accept(got *fetched) {
 		f.log(slog.LevelWarn, "the last good copy was not written", err)
 	}
 	f.mu.Lock()
-	f.etag, f.layers = got.etag, got.Layers
+	f.etag, f.layers, f.later = got.etag, got.Layers, false
 	f.status = Status{Hash: got.Hash, Asked: f.client.opts.Clock()}
 	f.mu.Unlock()
 	f.tell()

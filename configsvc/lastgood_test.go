@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/goswale/swale/configsvc"
+	"github.com/goswale/swale/configsvc/server/servertest"
 	"github.com/goswale/swale/hal"
 )
 
@@ -26,44 +27,44 @@ func hasStatus(err error, status int) bool {
 }
 
 func TestStartsFromTheLastGoodCopyWhenTheServiceIsDown(t *testing.T) {
-	s := startService(t)
+	s := servertest.Start(t)
 	dir := filepath.Join(t.TempDir(), "made", "by", "it")
 	withCopy := func(o *configsvc.ClientOptions) { o.Dir, o.Service, o.Instance = dir, "orders", "orders-1" }
-	s.write("base", `{"pool":5}`)
-	first := watch[settings](t, s.client("x", withCopy), "base")
-	s.write("base", `{"pool":6}`)
+	s.Write("base", `{"pool":5}`)
+	first := watch[settings](t, s.Client("x", withCopy), "base")
+	s.Write("base", `{"pool":6}`)
 	eventually(t, "the change", func() bool { return first.Get().Pool == 6 })
-	s.write("base", `{"pool":-1}`)
+	s.Write("base", `{"pool":-1}`)
 	if err := first.Refresh(t.Context()); err == nil {
 		t.Fatal("the update was to be rejected")
 	}
-	s.down.Store(true)
+	s.SetDown(true)
 
-	second := watch[settings](t, s.client("x", withCopy), "base")
+	second := watch[settings](t, s.Client("x", withCopy), "base")
 	if snap := second.Snapshot(); snap.Value.Pool != 6 || !snap.FromCopy || !second.Status().FromCopy {
 		t.Errorf("the last good one is what there is: %+v", snap)
 	}
-	if _, err := configsvc.Watch[settings](t.Context(), s.client("x", withCopy), "other"); err == nil || !strings.Contains(err.Error(), "no copy of an earlier one") {
+	if _, err := configsvc.Watch[settings](t.Context(), s.Client("x", withCopy), "other"); err == nil || !strings.Contains(err.Error(), "no copy of an earlier one") {
 		t.Errorf("without service and copy there is nothing to start from: %v", err)
 	}
-	s.down.Store(false)
-	s.write("base", `{"pool":7}`)
+	s.SetDown(false)
+	s.Write("base", `{"pool":7}`)
 	eventually(t, "the service to be back", func() bool { return second.Get().Pool == 7 && !second.Status().FromCopy })
 
 	// A service that has only what can't be used is as good as none.
-	s.write("base", `{"pool":-1}`)
-	third := watch[settings](t, s.client("x", withCopy), "base")
+	s.Write("base", `{"pool":-1}`)
+	third := watch[settings](t, s.Client("x", withCopy), "base")
 	if status := third.Status(); third.Get().Pool != 7 || status.Rejected == "" {
 		t.Errorf("a bad configuration at the start: the copy holds, and the status says so: %+v", status)
 	}
 }
 
 func TestTheCopyIsPrivateAndChecked(t *testing.T) {
-	s := startService(t)
+	s := servertest.Start(t)
 	dir := t.TempDir()
 	withCopy := func(o *configsvc.ClientOptions) { o.Dir = dir }
-	s.write("base", `{"pool":5}`)
-	watch[settings](t, s.client("x", withCopy), "base")
+	s.Write("base", `{"pool":5}`)
+	watch[settings](t, s.Client("x", withCopy), "base")
 	names := files(t, dir)
 	if len(names) != 1 {
 		t.Fatalf("one file for one list of keys: %v", names)
@@ -76,9 +77,9 @@ func TestTheCopyIsPrivateAndChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.down.Store(true)
+	s.SetDown(true)
 	start := func() error {
-		_, err := configsvc.Watch[settings](t.Context(), s.client("x", withCopy), "base")
+		_, err := configsvc.Watch[settings](t.Context(), s.Client("x", withCopy), "base")
 		return err
 	}
 	for what, text := range map[string]string{
@@ -111,11 +112,11 @@ func TestTheCopyIsPrivateAndChecked(t *testing.T) {
 }
 
 func TestCopiesWithSecretsAreEncrypted(t *testing.T) {
-	s := startService(t)
+	s := servertest.Start(t)
 	dir := t.TempDir()
-	s.write("base", `{"db":{"password":{"$secret":"hunter2"}}}`)
-	sealed := func(o *configsvc.ClientOptions) { o.Dir, o.Secrets, o.CopySealer = dir, true, s.sealer }
-	watch[settings](t, s.client("trusted", sealed), "base")
+	s.Write("base", `{"db":{"password":{"$secret":"hunter2"}}}`)
+	sealed := func(o *configsvc.ClientOptions) { o.Dir, o.Secrets, o.CopySealer = dir, true, s.Sealer }
+	watch[settings](t, s.Client("trusted", sealed), "base")
 	names := files(t, dir)
 	if len(names) != 1 {
 		t.Fatalf("one file: %v", names)
@@ -123,11 +124,11 @@ func TestCopiesWithSecretsAreEncrypted(t *testing.T) {
 	if text, err := os.ReadFile(names[0]); err != nil || strings.Contains(string(text), "hunter2") {
 		t.Errorf("the copy must be encrypted: %v %s", err, text)
 	}
-	s.down.Store(true)
-	if w := watch[settings](t, s.client("trusted", sealed), "base"); w.Get().DB.Password != "hunter2" {
+	s.SetDown(true)
+	if w := watch[settings](t, s.Client("trusted", sealed), "base"); w.Get().DB.Password != "hunter2" {
 		t.Errorf("it is read with the key: %+v", w.Get())
 	}
-	if _, err := configsvc.Watch[settings](t.Context(), s.client("trusted", func(o *configsvc.ClientOptions) { o.Dir = dir }), "base"); !errors.Is(err, configsvc.ErrCopy) {
+	if _, err := configsvc.Watch[settings](t.Context(), s.Client("trusted", func(o *configsvc.ClientOptions) { o.Dir = dir }), "base"); !errors.Is(err, configsvc.ErrCopy) {
 		t.Errorf("and not without: %v", err)
 	}
 }

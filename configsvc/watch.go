@@ -37,13 +37,30 @@ type Snapshot[T any] struct {
 type Watcher[T any] struct {
 	current atomic.Pointer[Snapshot[T]]
 	feed    *feed
+	opts    WatchOptions[T]
 	env     environment
 
 	mu        sync.Mutex
 	callbacks []*func(old, new *T)
 }
 
-// Watch returns a watcher of the configuration that is compiled from the keys,
+// WatchOptions are the options of WatchWith. The zero value and nil are useful.
+type WatchOptions[T any] struct {
+	// Try is asked about each new version that the service gives, once it has
+	// passed T's own checks: does it work, is there a database at this address? An
+	// error rejects the version. One that wraps [ErrNotYet] rejects it for now: it is
+	// tried again with the next poll and the next [Watcher.Recheck], and while the
+	// watcher starts. The copy on disk isn't tried, for it was. Try bounds its time
+	// itself; until it returns nothing newer comes. Default: everything works.
+	Try func(ctx context.Context, next *T) error
+}
+
+// Watch is WatchWith without options.
+func Watch[T any](ctx context.Context, client *Client, keys ...string) (*Watcher[T], error) {
+	return WatchWith[T](ctx, client, keys, nil)
+}
+
+// WatchWith returns a watcher of the configuration that is compiled from the keys,
 // the weakest layer first, and decoded into T. It returns when there is a first
 // one: from the service, or, where that doesn't answer within
 // ClientOptions.StartTimeout or has nothing that can be used, from the last good
@@ -51,8 +68,8 @@ type Watcher[T any] struct {
 //
 // A T is made anew for each version: first from its default tags, then by its
 // method SetDefaults, if *T has one, then from the configuration. It is rejected
-// when the JSON doesn't fit, when a check tag says so, or when the method
-// Validate() error of T or *T does. A version that is rejected leaves the last
+// when the JSON doesn't fit, when a check tag says so, when the method
+// Validate() error of T or *T does, or WatchOptions.Try. A version that is rejected leaves the last
 // good one in force, and the service is told.
 //
 //	type Config struct {
@@ -60,7 +77,7 @@ type Watcher[T any] struct {
 //		Timeout configsvc.Duration `json:"timeout" default:"1s" check:"min=10ms"`
 //		Log     string             `json:"log" default:"info" check:"oneof=debug|info|warn"`
 //	}
-func Watch[T any](ctx context.Context, client *Client, keys ...string) (*Watcher[T], error) {
+func WatchWith[T any](ctx context.Context, client *Client, keys []string, opts *WatchOptions[T]) (*Watcher[T], error) {
 	if err := CheckKeys(keys); err != nil {
 		return nil, err
 	}
@@ -72,9 +89,12 @@ func Watch[T any](ctx context.Context, client *Client, keys ...string) (*Watcher
 		return nil, err
 	}
 	w := &Watcher[T]{env: env}
+	if opts != nil {
+		w.opts = *opts
+	}
 	f := &feed{
 		client: client, keys: slices.Clone(keys), url: client.compileURL(keys), overrides: env.paths,
-		wakeups: make(chan struct{}, 1), checks: make(chan chan error), done: make(chan struct{}), apply: w.apply,
+		wakeups: make(chan struct{}, 1), checks: make(chan chan error), rechecks: make(chan chan error), done: make(chan struct{}), apply: w.apply,
 	}
 	f.ctx, f.cancel = context.WithCancel(client.ctx)
 	w.feed = f
@@ -122,10 +142,18 @@ func (w *Watcher[T]) OnChange(f func(old, new *T)) (stop func()) {
 
 // Refresh asks the service now. When it returns nil, the configuration is what
 // the service had when Refresh was called, or newer.
-func (w *Watcher[T]) Refresh(ctx context.Context) error {
+func (w *Watcher[T]) Refresh(ctx context.Context) error { return w.ask(ctx, w.feed.checks) }
+
+// Recheck is Refresh for those who find that what they were told doesn't work,
+// perhaps because it has changed: it asks the service at most once a second,
+// whoever calls, and those who wait share the answer. So it may be called for every
+// request that fails, and takes up to a second then.
+func (w *Watcher[T]) Recheck(ctx context.Context) error { return w.ask(ctx, w.feed.rechecks) }
+
+func (w *Watcher[T]) ask(ctx context.Context, by chan<- chan error) error {
 	answer := make(chan error, 1)
 	select {
-	case w.feed.checks <- answer:
+	case by <- answer:
 	case <-w.feed.done:
 		return ErrClosed
 	case <-ctx.Done():
@@ -134,6 +162,8 @@ func (w *Watcher[T]) Refresh(ctx context.Context) error {
 	select {
 	case err := <-answer:
 		return err
+	case <-w.feed.done:
+		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -147,21 +177,27 @@ func (w *Watcher[T]) Close() {
 }
 
 // apply decodes a configuration and puts it into force.
-func (w *Watcher[T]) apply(got *fetched) error {
+func (w *Watcher[T]) apply(ctx context.Context, got *fetched) error {
 	value, err := w.build(got)
 	if err != nil {
 		return err
+	}
+	last := w.current.Load()
+	same := last != nil && last.Hash == got.Hash
+	if !same && !got.fromCopy {
+		if err := w.try(ctx, value); err != nil {
+			return err
+		}
 	}
 	next := &Snapshot[T]{
 		Value: value, Hash: got.Hash, Revision: got.Revision, Layers: got.Layers, Rollouts: got.Rollouts,
 		FromCopy: got.fromCopy, Time: w.feed.client.opts.Clock(),
 	}
-	last := w.current.Load()
-	if last != nil && last.Hash == next.Hash {
+	if same {
 		next.Value = last.Value // nothing changed but versions
 	}
 	w.current.Store(next)
-	if last == nil || last.Hash == next.Hash {
+	if last == nil || same {
 		return nil
 	}
 	w.mu.Lock()
@@ -171,6 +207,19 @@ func (w *Watcher[T]) apply(got *fetched) error {
 		w.call(*f, last.Value, next.Value)
 	}
 	return nil
+}
+
+// try asks whether a version works. A panic is a no.
+func (w *Watcher[T]) try(ctx context.Context, value *T) (err error) {
+	if w.opts.Try == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("trying it panicked: %v", p)
+		}
+	}()
+	return w.opts.Try(ctx, value)
 }
 
 func (w *Watcher[T]) call(f func(old, new *T), old, new *T) {

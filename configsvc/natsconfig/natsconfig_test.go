@@ -47,7 +47,7 @@ func realServer(t *testing.T) string {
 
 func connect(t *testing.T, url string) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func bucketFor(t *testing.T, url string) string {
 	bucket := "test-" + strings.NewReplacer("/", "-").Replace(t.Name()) + time.Now().Format("-150405000000000")
 	nc := connect(t, url)
 	t.Cleanup(func() {
-		if js, err := jetstream.New(nc); err == nil {
+		if js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err == nil {
 			_ = js.DeleteKeyValue(context.Background(), bucket)
 		}
 	})
@@ -144,7 +144,7 @@ func TestTheLogOutlivesProcessAndServer(t *testing.T) {
 // What isn't a whole log must not be taken for one.
 func TestABucketThatIsNoLogIsRefused(t *testing.T) {
 	url := startServer(t)
-	js, err := jetstream.New(connect(t, url))
+	js, err := jetstream.New(connect(t, url), jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"github.com/goswale/swale/configsvc"
 	"github.com/goswale/swale/configsvc/driver"
@@ -37,7 +38,7 @@ func (h *Handler) problem(ctx context.Context, err error) error {
 	case errors.Is(err, store.ErrRollout):
 		p = hal.NewProblem(http.StatusConflict, err.Error())
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, store.ErrRevision):
-		p = hal.NewProblem(http.StatusNotFound, err.Error())
+		p = hal.NewProblem(http.StatusNotFound, strings.TrimPrefix(err.Error(), "store: "))
 	case errors.Is(err, configsvc.ErrKey), errors.Is(err, configsvc.ErrSyntax):
 		p = hal.NewProblem(http.StatusBadRequest, err.Error())
 	default:

@@ -94,8 +94,12 @@ func killAt(t *testing.T, on database, step string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dsn, name := on.dsn, fmt.Sprintf("victim_%d_%d", os.Getpid(), time.Now().UnixNano())
+	if on.sqlDriver == "pgx" {
+		dsn += "&application_name=" + name
+	}
 	cmd := exec.CommandContext(t.Context(), program)
-	cmd.Env = append(os.Environ(), victimDSN+"="+on.dsn, victimSQL+"="+on.sqlDriver, victimStep+"="+step)
+	cmd.Env = append(os.Environ(), victimDSN+"="+dsn, victimSQL+"="+on.sqlDriver, victimStep+"="+step)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -130,7 +134,29 @@ func killAt(t *testing.T, on database, step string) {
 	if returned == before.Revision {
 		t.Fatal("the process committed nothing; the test says too little")
 	}
+	if on.sqlDriver == "pgx" {
+		awaitEnd(t, on, name)
+	}
 	checkWhole(t, on, returned)
+}
+
+// awaitEnd waits until the server has done the last that a process asked it for,
+// which may be a commit, although the process is dead.
+func awaitEnd(t *testing.T, on database, name string) {
+	t.Helper()
+	db := on.open(t)
+	for end := time.Now().Add(time.Minute); ; <-time.After(5 * time.Millisecond) {
+		var n int
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server keeps the connection of a process that is dead")
+		}
+	}
 }
 
 // checkWhole reads everything with another connection, and goes on to write.

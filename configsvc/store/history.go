@@ -58,7 +58,7 @@ func (s *Store) Revision(ctx context.Context, revision int64) (*Commit, error) {
 			return s.told(ctx, log[0])
 		}
 	}
-	return nil, fmt.Errorf("store: commit %d: %w", revision, fs.ErrNotExist)
+	return nil, missing(fmt.Sprintf("there is no commit %d", revision))
 }
 
 // told returns a commit of the log with what it changed.

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -346,7 +345,7 @@ func (s *Store) rollout(ctx context.Context, id string) (*Rollout, error) {
 			return r, nil
 		}
 	}
-	return nil, fmt.Errorf("store: rollout %.40q: %w", id, fs.ErrNotExist)
+	return nil, missing(fmt.Sprintf("there is no rollout %.40q", id))
 }
 
 // change loads a rollout that runs, lets f change it, and saves it; again where

@@ -90,6 +90,14 @@ type Document struct {
 	Time    time.Time       `json:"time"`
 }
 
+// missing is an error that matches fs.ErrNotExist, whose own words are of files.
+type missing string
+
+func (m missing) Error() string { return "store: " + string(m) }
+
+// Is makes errors.Is find fs.ErrNotExist.
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Get returns a key as it is at a revision; 0 is now. The error matches
 // fs.ErrNotExist where it isn't there.
 func (s *Store) Get(ctx context.Context, key string, at int64) (*Document, error) {
@@ -101,7 +109,7 @@ func (s *Store) Get(ctx context.Context, key string, at int64) (*Document, error
 		return nil, fmt.Errorf("store: read %s: %w", key, err)
 	}
 	if len(snap.Versions) == 0 {
-		return nil, fmt.Errorf("store: %s: %w", key, fs.ErrNotExist)
+		return nil, missing("there is no document at " + key)
 	}
 	return s.document(snap.Versions[0])
 }
