@@ -95,7 +95,10 @@ func serve(t *testing.T, change func(*site, *login.Options)) *site {
 	return s
 }
 
+// submit fills a form in and sends it, when the page's script is there to listen: the
+// form is there before it.
 func submit(b *browsertest.Browser, form, values string) {
+	b.Until(`document.readyState === 'complete' && document.querySelector('` + form + `')`)
 	b.Eval(values + `; setTimeout(() => document.querySelector('` + form + `').requestSubmit())`)
 }
 
