@@ -88,4 +88,13 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%s: %v, want %s", variables, err, want)
 		}
 	}
+	_, err = service.ReadEnvironment([]string{"DRAIN_TIMEOUT=soon", "LOG_FORMAT=xml", "DRAIN_DELAY=-1s"})
+	for _, want := range []string{`DRAIN_TIMEOUT is "soon"`, `LOG_FORMAT is "xml"`, "DRAIN_DELAY is -1s"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nmust name every variable that is wrong: %s", err, want)
+		}
+	}
+	if _, err = service.ReadEnvironment([]string{"DRAIN_TIMEOUT=soon"}); err == nil || strings.Count(err.Error(), " is ") != 1 {
+		t.Errorf("%v\nmust name what is wrong and nothing else", err)
+	}
 }

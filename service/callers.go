@@ -51,11 +51,15 @@ func LimitCallers(limit CallerLimit) func(http.Handler) http.Handler {
 		c := &callers{busy: make(map[string]int)}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			who := limit.Key(r)
-			if x, ok := r.Context().Value(exchangeKey).(*Exchange); ok {
+			x, told := r.Context().Value(exchangeKey).(*Exchange)
+			if told {
 				x.Caller = who
 			}
 			if limit.Max > 0 && who != "" {
 				if !c.enter(who, limit.Max) {
+					if told {
+						x.Refused = true
+					}
 					w.Header().Set("Retry-After", "1")
 					hal.WriteProblem(w, r, hal.NewProblem(http.StatusTooManyRequests, fmt.Sprintf("%d requests of yours are under way; that is as many as one caller may have.", limit.Max)))
 					return

@@ -43,17 +43,25 @@ func Deadline(longest time.Duration) func(http.Handler) http.Handler {
 const lateAnswer = 5 * time.Second
 
 // Stream takes a handler out of [Deadline]: one that answers for as long as the
-// client listens, such as server-sent events. It should end when [Draining] says
-// so.
+// client listens, such as server-sent events. The request's context ends when the
+// service drains, as it does when the client leaves; [Draining] tells the one from
+// the other, for a last word.
 func Stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if outer, ok := r.Context().Value(outerKey).(context.Context); ok {
+		ctx := r.Context()
+		if outer, ok := ctx.Value(outerKey).(context.Context); ok {
 			c := http.NewResponseController(w)
 			_ = c.SetReadDeadline(time.Time{})
 			_ = c.SetWriteDeadline(time.Time{})
-			r = r.WithContext(unhurried{outer, r.Context()})
+			ctx = unhurried{outer, ctx}
 		}
-		next.ServeHTTP(w, r)
+		if drain, ok := ctx.Value(drainKey).(context.Context); ok {
+			var end context.CancelFunc
+			ctx, end = context.WithCancel(ctx)
+			defer end()
+			defer context.AfterFunc(drain, end)()
+		}
+		under(ctx, next, w, r)
 	})
 }
 

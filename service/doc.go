@@ -40,18 +40,27 @@
 //  2. for Drain.Delay it serves on, for callers that haven't heard yet, and asks
 //     them on each response to connect elsewhere;
 //  3. it accepts nothing more and finishes what it was asked for, Drain.Timeout
-//     at the most; what ends only then (streams) hears of it by [Draining];
+//     at the most; streams end now ([Stream]), others hear of it by [Draining];
 //  4. the parts end, the last one first, so the bus goes when the last handler
 //     that might publish has returned;
 //  5. the admin port closes.
 //
 // What didn't end in time is cut off and named in the error.
 //
+// # Several in one process
+//
+// [Start] returns when a service is ready, [Service.Stop] and [Service.Wait] end
+// it. A program that stops them in the reverse order of their start lets each
+// finish while those that it asks still answer. The environment is that of one
+// service; the program gives each its own [Environment], and ports that it has
+// opened itself by Options.Listener.
+//
 // # Requests
 //
 // Around the handler, from the outside: panics become problem documents (RFC 9457)
 // and log lines; each request has an id; what it was and how it went is logged
-// and given to Options.Observe; its deadline is the caller's if that is sooner
+// and given to Options.Observe (package otelservice makes traces and metrics of
+// it); its deadline is the caller's if that is sooner
 // than ours ([Deadline]); bodies are bounded; and each caller has a bounded number
 // of requests at once ([LimitCallers]). [Idempotent] is for handlers that want it.
 package service

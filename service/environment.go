@@ -48,23 +48,27 @@ type Environment struct {
 func ReadEnvironment(variables []string) (Environment, error) {
 	have := env.ToMap(variables)
 	e, err := env.ParseAsWithOptions[Environment](env.Options{Environment: have})
+	var errs []error
 	if err != nil {
-		return e, fmt.Errorf("environment: %w", explain(err, have))
+		errs = append(errs, explain(err, have))
 	}
-	switch {
-	case e.LogFormat != "json" && e.LogFormat != "text":
-		err = fmt.Errorf("environment: LOG_FORMAT is %q; it is json or text", e.LogFormat)
-	case e.DrainDelay < 0:
-		err = fmt.Errorf("environment: DRAIN_DELAY is %s; it can't be negative", e.DrainDelay)
-	case e.DrainTimeout <= 0:
-		err = fmt.Errorf("environment: DRAIN_TIMEOUT is %s; requests need some time to finish", e.DrainTimeout)
+	if e.LogFormat != "json" && e.LogFormat != "text" {
+		errs = append(errs, fmt.Errorf("LOG_FORMAT is %q; it is json or text", e.LogFormat))
 	}
-	return e, err
+	if e.DrainDelay < 0 {
+		errs = append(errs, fmt.Errorf("DRAIN_DELAY is %s; it can't be negative", e.DrainDelay))
+	}
+	if e.DrainTimeout < 0 || e.DrainTimeout == 0 && err == nil {
+		errs = append(errs, fmt.Errorf("DRAIN_TIMEOUT is %s; requests need some time to finish", e.DrainTimeout))
+	}
+	if len(errs) > 0 {
+		return e, fmt.Errorf("environment: %w", errors.Join(errs...))
+	}
+	return e, nil
 }
 
 // logger makes a logger whose level can be changed.
-func (e Environment) logger(w io.Writer, level *slog.LevelVar) *slog.Logger {
-	level.Set(e.LogLevel)
+func (e Environment) logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if strings.EqualFold(e.LogFormat, "text") {
 		return slog.New(slog.NewTextHandler(w, opts))

@@ -36,7 +36,7 @@ func ExampleRun() {
 				return nil
 			})
 			s.Check("database", func(context.Context) error { return nil })
-			s.Go("visitor", func(context.Context) error { // somebody who finds it, calls it, and stops it
+			s.Go("visitor", func(ctx context.Context) error { // somebody who finds it, calls it, and stops it
 				watching, found := context.WithCancel(ctx)
 				err := registry.Watch(watching, "restaurants", func(v discovery.View) {
 					if len(v.Instances) == 1 {

@@ -33,7 +33,7 @@ type running struct {
 	t     *testing.T
 	url   string
 	admin string
-	stop  context.CancelFunc
+	stop  func()
 	done  chan error
 	log   *lines
 }
@@ -86,6 +86,12 @@ func start(t *testing.T, opts service.Options) *running {
 func launch(t *testing.T, opts service.Options) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
+	return launchUntil(ctx, t, stop, opts)
+}
+
+// launchUntil runs a service that stop ends by ctx.
+func launchUntil(ctx context.Context, t *testing.T, stop func(), opts service.Options) *running {
+	t.Helper()
 	r := &running{t: t, stop: stop, done: make(chan error, 1), log: new(lines)}
 	if opts.Name == "" {
 		opts.Name = "orders"
@@ -148,7 +154,7 @@ func get(t *testing.T, url string) (int, string) {
 
 func do(t *testing.T, method, url, body string, header map[string]string) (int, string) {
 	t.Helper()
-	got, err := try(t, method, url, body, header)
+	got, err := try(t, http.DefaultClient, method, url, body, header)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +168,7 @@ type reply struct {
 	last   bool // of its connection
 }
 
-func try(t *testing.T, method, url, body string, header map[string]string) (reply, error) {
+func try(t *testing.T, client *http.Client, method, url, body string, header map[string]string) (reply, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -171,7 +177,7 @@ func try(t *testing.T, method, url, body string, header map[string]string) (repl
 	for k, v := range header {
 		req.Header.Set(k, v)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return reply{}, err
 	}

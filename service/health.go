@@ -138,6 +138,19 @@ func (s *Service) Ready() error {
 	return err
 }
 
+// Findings returns what each check found last.
+func (s *Service) Findings() []Finding {
+	found, _ := s.health.report()
+	return found
+}
+
+// Draining reports whether the service has begun to end.
+func (s *Service) Draining() bool {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	return s.health.phase == draining
+}
+
 // watch keeps the findings fresh and tells the registry of changes, until ctx
 // ends.
 func (s *Service) watch(ctx context.Context) {

@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -27,18 +28,30 @@ type Answer struct {
 	Lost bool
 }
 
+// A Claim is one attempt at the work of a request.
+type Claim struct {
+	// Key names the request among all that share the store. It can be as long as a
+	// URL.
+	Key string
+	// Fingerprint tells requests apart whose key is the same.
+	Fingerprint [sha256.Size]byte
+	// Token tells this attempt from any other.
+	Token string
+}
+
 // An IdempotencyStore remembers answers. Instances of a service that share their
-// work share it too.
+// work share it too. It is safe for concurrent use; idempotencytest says what it
+// promises.
 type IdempotencyStore interface {
-	// Begin claims key for the request with this fingerprint. It returns nil, nil
-	// to whoever has the claim, the answer if there is one already, and an error
-	// that is ErrInProgress or ErrMismatch if it is claimed, or was for another
-	// request. A claim that is neither finished nor dropped ends after lease.
-	Begin(ctx context.Context, key string, fingerprint [sha256.Size]byte, lease time.Duration) (*Answer, error)
-	// Finish keeps the answer for keep.
-	Finish(ctx context.Context, key string, a Answer, keep time.Duration) error
-	// Drop gives the claim back.
-	Drop(ctx context.Context, key string) error
+	// Begin claims c.Key for the attempt c. It returns nil, nil to whoever has the
+	// claim, the answer if there is one already, and an error that is ErrInProgress
+	// or ErrMismatch if it is claimed, or was for another request. A claim that is
+	// neither finished nor dropped ends after lease: then the next one gets it.
+	Begin(ctx context.Context, c Claim, lease time.Duration) (*Answer, error)
+	// Finish keeps the answer for keep, unless another attempt has the claim.
+	Finish(ctx context.Context, c Claim, a Answer, keep time.Duration) error
+	// Drop gives the claim back, unless another attempt has it.
+	Drop(ctx context.Context, c Claim) error
 }
 
 // Errors of an IdempotencyStore.
@@ -129,8 +142,11 @@ func (h *idempotent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	key := fmt.Sprintf("%q %s %s %q", h.opts.Key(r), r.Method, r.URL.Path, values[0])
-	answer, err := h.store.Begin(r.Context(), key, fingerprint(r, body), h.opts.Lease)
+	c := Claim{
+		Key:         fmt.Sprintf("%q %s %s %q", h.opts.Key(r), r.Method, r.URL.Path, values[0]),
+		Fingerprint: fingerprint(r, body), Token: rand.Text(),
+	}
+	answer, err := h.store.Begin(r.Context(), c, h.opts.Lease)
 	switch {
 	case errors.Is(err, ErrMismatch):
 		refuse(w, r, http.StatusUnprocessableEntity, "This "+IdempotencyKeyHeader+" was used for a request with another content; make up a new one.")
@@ -145,7 +161,7 @@ func (h *idempotent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case answer != nil:
 		replay(w, r, answer)
 	default:
-		h.first(w, r, key)
+		h.first(w, r, c)
 	}
 }
 
@@ -163,33 +179,36 @@ func fingerprint(r *http.Request, body []byte) [sha256.Size]byte {
 
 // first runs the handler and keeps its answer. What becomes of the claim doesn't
 // depend on whether the client still waits.
-func (h *idempotent) first(w http.ResponseWriter, r *http.Request, key string) {
+func (h *idempotent) first(w http.ResponseWriter, r *http.Request, c Claim) {
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.opts.Lease)
 	defer cancel()
 	k := &keeper{recorder: recorder{ResponseWriter: w}, most: h.opts.MaxBytes}
 	finished := false
 	defer func() {
 		if !finished { // a panic: nobody knows what was done, so it may be tried again
-			_ = h.store.Drop(keeping, key)
+			_ = h.store.Drop(keeping, c)
 		}
 	}()
 	working, stop := context.WithTimeout(r.Context(), h.opts.Lease) // nobody works under a claim that has ended
 	defer stop()
-	h.next.ServeHTTP(k, r.WithContext(working))
+	under(working, h.next, k, r)
 	finished = true
 	if k.status == 0 {
 		k.WriteHeader(http.StatusOK)
 	}
 	if k.status >= http.StatusInternalServerError {
-		_ = h.store.Drop(keeping, key)
+		_ = h.store.Drop(keeping, c)
 		return
 	}
 	// Without it kept, the claim holds until its lease ends; then the handler may
 	// run again. There is nobody left to tell.
-	_ = h.store.Finish(keeping, key, k.answer(), h.opts.Keep)
+	_ = h.store.Finish(keeping, c, k.answer(), h.opts.Keep)
 }
 
 func replay(w http.ResponseWriter, r *http.Request, a *Answer) {
+	if x, ok := r.Context().Value(exchangeKey).(*Exchange); ok {
+		x.Replayed = true
+	}
 	if a.Lost {
 		refuse(w, r, http.StatusConflict, fmt.Sprintf("The first request with this %s was answered with status %d; the answer was too large to be kept.", IdempotencyKeyHeader, a.Status))
 		return

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"sync"
 	"time"
@@ -12,6 +11,7 @@ import (
 // services of one instance that may forget with a restart.
 type MemoryIdempotency struct {
 	most int
+	now  func() time.Time
 
 	mu     sync.Mutex
 	claims map[string]*claim
@@ -19,9 +19,9 @@ type MemoryIdempotency struct {
 }
 
 type claim struct {
-	fingerprint [sha256.Size]byte
-	answer      *Answer // nil while the request is under way
-	until       time.Time
+	Claim
+	answer *Answer // nil while the request is under way
+	until  time.Time
 }
 
 // ErrFull is returned by a MemoryIdempotency that holds as much as it may.
@@ -33,17 +33,17 @@ func NewMemoryIdempotency(most int) *MemoryIdempotency {
 	if most <= 0 {
 		most = 100_000
 	}
-	return &MemoryIdempotency{most: most, claims: make(map[string]*claim)}
+	return &MemoryIdempotency{most: most, now: time.Now, claims: make(map[string]*claim)}
 }
 
 // Begin implements [IdempotencyStore].
-func (m *MemoryIdempotency) Begin(_ context.Context, key string, fingerprint [sha256.Size]byte, lease time.Duration) (*Answer, error) {
+func (m *MemoryIdempotency) Begin(_ context.Context, by Claim, lease time.Duration) (*Answer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
-	if c := m.claims[key]; c != nil && now.Before(c.until) {
+	now := m.now()
+	if c := m.claims[by.Key]; c != nil && now.Before(c.until) {
 		switch {
-		case c.fingerprint != fingerprint:
+		case c.Fingerprint != by.Fingerprint:
 			return nil, ErrMismatch
 		case c.answer == nil:
 			return nil, ErrInProgress
@@ -56,7 +56,7 @@ func (m *MemoryIdempotency) Begin(_ context.Context, key string, fingerprint [sh
 			return nil, ErrFull
 		}
 	}
-	m.claims[key] = &claim{fingerprint: fingerprint, until: now.Add(lease)}
+	m.claims[by.Key] = &claim{Claim: by, until: now.Add(lease)}
 	return nil, nil //nolint:nilnil // the contract's word for "it is yours"
 }
 
@@ -75,21 +75,21 @@ func (m *MemoryIdempotency) sweep(now time.Time) {
 }
 
 // Finish implements [IdempotencyStore].
-func (m *MemoryIdempotency) Finish(_ context.Context, key string, a Answer, keep time.Duration) error {
+func (m *MemoryIdempotency) Finish(_ context.Context, by Claim, a Answer, keep time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c := m.claims[key]; c != nil && c.answer == nil {
-		c.answer, c.until = &a, time.Now().Add(keep)
+	if c := m.claims[by.Key]; c != nil && c.answer == nil && c.Token == by.Token {
+		c.answer, c.until = &a, m.now().Add(keep)
 	}
 	return nil
 }
 
 // Drop implements [IdempotencyStore].
-func (m *MemoryIdempotency) Drop(_ context.Context, key string) error {
+func (m *MemoryIdempotency) Drop(_ context.Context, by Claim) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c := m.claims[key]; c != nil && c.answer == nil {
-		delete(m.claims, key)
+	if c := m.claims[by.Key]; c != nil && c.answer == nil && c.Token == by.Token {
+		delete(m.claims, by.Key)
 	}
 	return nil
 }

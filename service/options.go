@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -27,11 +28,19 @@ type Options struct {
 
 	// Environment replaces what the process's environment says.
 	Environment *Environment
-	// Logger replaces the one that writes to standard error.
-	Logger *slog.Logger
+	// Listener and AdminListener are ports that are open already, in the place of
+	// those that the environment names: passed on by who started the process, or
+	// chosen by flags. The service closes them. Their address still needs
+	// Environment.Advertise when others can't reach it.
+	Listener, AdminListener net.Listener
+	// Logger replaces the one that writes to standard error. LogLevel is its
+	// level, if the admin port shall be able to change it.
+	Logger   *slog.Logger
+	LogLevel *slog.LevelVar
 
-	// StartTimeout bounds Setup and the wait for the first round of checks that
-	// passes. Default 1 min.
+	// StartTimeout bounds the start: Setup, the wait for the first round of checks
+	// that passes, and the entry into registries. What doesn't heed the end of its
+	// context is left behind, and named. Default 1 min.
 	StartTimeout time.Duration
 	// CheckEvery is the time between rounds of checks, CheckTimeout that which
 	// one check has. Default 5 s and 2 s.
@@ -55,8 +64,14 @@ type Options struct {
 	// itself but the deadline and the limits: for authentication, tracing and
 	// the like. The first one is the outermost.
 	Wrap []func(http.Handler) http.Handler
-	// Observe is told of each request when it has been answered.
-	Observe func(Exchange)
+	// Begin is asked for each request's context before anything else is done with
+	// the request, and Observe is told, with that context, when it has been
+	// answered: for traces and metrics.
+	Begin   func(*http.Request) context.Context
+	Observe func(context.Context, Exchange)
+	// LogAttrs are put on each line that is logged with a context, such as the trace
+	// it belongs to.
+	LogAttrs func(context.Context) []slog.Attr
 }
 
 func (o *Options) complete() error {

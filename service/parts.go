@@ -35,6 +35,13 @@ func (p *parts) push(name string, stop func(context.Context) error) error {
 	return nil
 }
 
+// last returns the name of the latest one.
+func (p *parts) last() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.list[len(p.list)-1].name
+}
+
 func (p *parts) pop() (part, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -39,6 +39,10 @@ type Exchange struct {
 	Took  time.Duration
 	// Panic is what the handler panicked with, nil if it didn't.
 	Panic any
+	// Refused says that the caller had as much under way as CallerLimit allows.
+	Refused bool
+	// Replayed says that the answer is an earlier one's, which [Idempotent] kept.
+	Replayed bool
 }
 
 type contextKey int
@@ -58,11 +62,12 @@ func RequestID(ctx context.Context) string {
 }
 
 // Draining returns a channel that is closed when requests should come to an end,
-// for those that don't by themselves, such as streams. It is nil outside of a
-// request.
+// for those that don't by themselves. It is nil outside of a request.
 func Draining(ctx context.Context) <-chan struct{} {
-	c, _ := ctx.Value(drainKey).(chan struct{})
-	return c
+	if c, ok := ctx.Value(drainKey).(context.Context); ok {
+		return c.Done()
+	}
+	return nil
 }
 
 // chain puts around a handler what every request goes through.
@@ -99,12 +104,16 @@ func bounded(limit int64, next http.Handler) http.Handler {
 // how it went.
 func (s *Service) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &Exchange{ID: r.Header.Get(RequestIDHeader), Began: time.Now(), Path: r.URL.Path, Method: method(r.Method)}
+		began, ctx := time.Now(), r.Context()
+		if s.opts.Begin != nil {
+			ctx = s.opts.Begin(r)
+		}
+		x := &Exchange{ID: r.Header.Get(RequestIDHeader), Began: began, Path: r.URL.Path, Method: method(r.Method)}
 		if !loggable(x.ID) {
 			x.ID = rand.Text()
 		}
 		w.Header().Set(RequestIDHeader, x.ID)
-		ctx := context.WithValue(r.Context(), idKey, x.ID)
+		ctx = context.WithValue(ctx, idKey, x.ID)
 		ctx = context.WithValue(ctx, drainKey, s.draining)
 		ctx = context.WithValue(ctx, exchangeKey, x)
 		r = r.WithContext(ctx)
@@ -141,6 +150,14 @@ func matched(next http.Handler) http.Handler {
 	})
 }
 
+// under has next answer with another context. What matched the copy of the
+// request that this takes is told to the original, see matched.
+func under(ctx context.Context, next http.Handler, w http.ResponseWriter, r *http.Request) {
+	own := r.WithContext(ctx)
+	defer func() { r.Pattern = own.Pattern }()
+	next.ServeHTTP(w, own)
+}
+
 func (s *Service) told(ctx context.Context, x *Exchange, out *recorder) {
 	x.Took, x.Status, x.Bytes = time.Since(x.Began), out.status, out.bytes
 	if x.Status == 0 {
@@ -153,7 +170,7 @@ func (s *Service) told(ctx context.Context, x *Exchange, out *recorder) {
 	s.log.LogAttrs(ctx, level, "request", slog.String("id", x.ID), slog.String("method", x.Method), slog.String("path", x.Path),
 		slog.Int("status", x.Status), slog.Int64("bytes", x.Bytes), slog.Duration("took", x.Took), slog.String("caller", x.Caller))
 	if s.opts.Observe != nil {
-		s.opts.Observe(*x)
+		s.opts.Observe(ctx, *x)
 	}
 }
 

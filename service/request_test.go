@@ -17,6 +17,7 @@ import (
 
 	"github.com/goswale/swale/auth"
 	"github.com/goswale/swale/service"
+	"github.com/goswale/swale/service/idempotencytest"
 )
 
 func TestRequests(t *testing.T) {
@@ -35,7 +36,7 @@ func TestRequests(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	})
-	s := start(t, service.Options{Handler: mux, MaxBody: 10, Observe: func(x service.Exchange) {
+	s := start(t, service.Options{Handler: mux, MaxBody: 10, Observe: func(_ context.Context, x service.Exchange) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, x)
@@ -79,7 +80,7 @@ func TestRequests(t *testing.T) {
 	if !strings.Contains(s.log.String(), "request_test.go") {
 		t.Error("a panic is logged with its stack")
 	}
-	if got, err := try(t, http.MethodGet, s.url+"/half", "", nil); err == nil {
+	if got, err := try(t, http.DefaultClient, http.MethodGet, s.url+"/half", "", nil); err == nil {
 		t.Errorf("an answer that broke off must not look whole: %q", got.text)
 	}
 	if x := last(); x.Panic == nil {
@@ -113,13 +114,14 @@ func TestStreamsHearOfTheDrain(t *testing.T) {
 		}
 		fmt.Fprintln(w, service.RequestID(r.Context()), r.Context().Value(tenant{}))
 		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 		select {
 		case <-service.Draining(r.Context()):
 			fmt.Fprintln(w, "bye")
-		case <-r.Context().Done():
+		default:
 		}
 	}))))
-	s := start(t, service.Options{Handler: mux, RequestTimeout: 20 * time.Millisecond})
+	s := start(t, service.Options{Handler: mux, RequestTimeout: time.Minute})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -346,10 +348,19 @@ func TestIdempotent(t *testing.T) {
 	})
 }
 
+func TestMemoryIdempotency(t *testing.T) {
+	idempotencytest.Run(t, func(*testing.T) *idempotencytest.Subject {
+		now := time.Now()
+		store := service.NewMemoryIdempotency(0)
+		store.SetNow(func() time.Time { return now })
+		return &idempotencytest.Subject{Store: store, Advance: func(d time.Duration) { now = now.Add(d) }}
+	})
+}
+
 // dying is a store whose process dies between the work and the answer.
 type dying struct{ service.IdempotencyStore }
 
-func (dying) Finish(context.Context, string, service.Answer, time.Duration) error {
+func (dying) Finish(context.Context, service.Claim, service.Answer, time.Duration) error {
 	return errors.New("gone")
 }
 

@@ -35,29 +35,51 @@ func Main(opts Options) {
 // returns what went wrong: nil when ctx ended and everything stopped in time.
 // The package documentation describes the order.
 func Run(ctx context.Context, opts Options) error {
-	if err := opts.complete(); err != nil {
+	s, err := start(ctx, ctx, opts)
+	if err != nil {
 		return err
 	}
-	running, end := context.WithCancelCause(ctx)
-	defer end(nil)
+	defer context.AfterFunc(ctx, func() { s.Stop(nil) })()
+	return s.Wait()
+}
+
+// Start starts a service and returns it when it is ready, for programs in which
+// several run: each is stopped by [Service.Stop] and waited for by
+// [Service.Wait], in the program's order. ctx is the start's alone: ending it calls
+// the start off. When a start fails, what was started has been stopped again.
+func Start(ctx context.Context, opts Options) (*Service, error) {
+	return start(ctx, context.Background(), opts)
+}
+
+// start is Start for a service that is asked to end by the end of over, too.
+func start(ctx, over context.Context, opts Options) (*Service, error) {
+	if err := opts.complete(); err != nil {
+		return nil, errors.Join(err, opts.close())
+	}
+	running, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	s := prepare(opts, end)
-	started := time.Now()
+	s.over = over
+	callOff := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	began := time.Now()
 	err := s.start(running)
-	if err == nil {
-		s.log.Info("ready", "address", s.public.Addr().String(), "took", time.Since(started))
-		watching, stop := context.WithCancel(running)
-		watched := make(chan struct{})
-		go func() { s.watch(watching); close(watched) }()
-		<-running.Done()
-		stop()
-		<-watched
-	} else {
+	callOff()
+	if err != nil {
 		err = fmt.Errorf("start: %w", err)
+		err = errors.Join(err, s.drain(context.WithoutCancel(ctx), err))
+		end(nil)
+		return nil, errors.Join(err, opts.close())
 	}
-	if cause := context.Cause(running); cause != nil && ctx.Err() == nil && !errors.Is(cause, errStopped) && err == nil {
-		err = cause
-	}
-	return errors.Join(err, s.drain(context.WithoutCancel(ctx), err))
+	s.log.Info("ready", "address", s.public.Addr().String(), "took", time.Since(began))
+	go func() {
+		defer close(s.ended)
+		s.watch(running)
+		err = context.Cause(running)
+		if errors.Is(err, errStopped) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			err = nil // asked to, perhaps just as it was ready
+		}
+		s.outcome = errors.Join(err, s.drain(context.WithoutCancel(running), err))
+	}()
+	return s, nil
 }
 
 // prepare makes a service of which nothing runs yet.
@@ -69,11 +91,19 @@ func prepare(opts Options, end context.CancelCauseFunc) *Service {
 	opts.Environment = &env
 	s := &Service{
 		opts: opts, log: opts.Logger, end: end, handler: opts.Handler,
-		health: &health{timeout: opts.CheckTimeout}, draining: make(chan struct{}), shown: make(map[string]func() any),
+		health: &health{timeout: opts.CheckTimeout},
+		ended:  make(chan struct{}), level: opts.LogLevel, shown: make(map[string]func() any),
 	}
+	s.draining, s.drained = context.WithCancel(context.Background())
 	if s.log == nil {
-		s.level = new(slog.LevelVar)
+		if s.level == nil {
+			s.level = new(slog.LevelVar)
+			s.level.Set(env.LogLevel)
+		}
 		s.log = env.logger(os.Stderr, s.level)
+	}
+	if opts.LogAttrs != nil {
+		s.log = slog.New(attributed{s.log.Handler(), opts.LogAttrs})
 	}
 	s.log = s.log.With("service", opts.Name, "version", opts.Version, "instance", env.Instance)
 	return s
@@ -87,7 +117,8 @@ func (s *Service) start(running context.Context) error {
 		return err
 	}
 	if s.opts.Setup != nil {
-		if err := safely(ctx, func(ctx context.Context) error { return s.opts.Setup(ctx, s) }); err != nil {
+		advice := "what Setup calls must heed its context, or have longer by Options.StartTimeout"
+		if err := s.within(ctx, "Setup", advice, func(ctx context.Context) error { return s.opts.Setup(ctx, s) }); err != nil {
 			return errors.Join(err, causeOf(ctx, err))
 		}
 	}
@@ -102,7 +133,25 @@ func (s *Service) start(running context.Context) error {
 	}
 	s.health.enter(serving)
 	s.serve(handler)
-	return s.register(ctx)
+	return s.within(ctx, "entering the registry", "see whether its store answers", s.register)
+}
+
+// within does a part of the start. One that doesn't heed the end of ctx is left
+// behind, and named.
+func (s *Service) within(ctx context.Context, part, advice string, do func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- safely(ctx, do) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return fmt.Errorf("%s doesn't return: %w; the last thing that was opened is the %s; %s", part, context.Cause(ctx), s.parts.last(), advice)
+	}
 }
 
 // causeOf returns why ctx ended, if err doesn't say so.
@@ -119,26 +168,39 @@ func causeOf(ctx context.Context, err error) error {
 func (s *Service) listen(ctx context.Context) error {
 	env := s.opts.Environment
 	var err error
-	if env.AdminListen != "off" {
-		admin, err := listen(ctx, env.AdminListen, "ADMIN_LISTEN")
-		if err != nil {
+	admin := s.opts.AdminListener
+	if admin == nil && env.AdminListen != "off" {
+		if admin, err = listen(ctx, env.AdminListen, "ADMIN_LISTEN"); err != nil {
 			return err
 		}
+	}
+	if admin != nil {
 		s.serveAdmin(admin)
 	}
-	if s.public, err = listen(ctx, env.Listen, "LISTEN"); err != nil {
-		return err
-	}
-	s.Defer("public port", func(context.Context) error {
-		if err := s.public.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if s.public = s.opts.Listener; s.public == nil {
+		if s.public, err = listen(ctx, env.Listen, "LISTEN"); err != nil {
 			return err
 		}
-		return nil
-	})
+	}
+	s.Defer("public port", func(context.Context) error { return closed(s.public) })
 	if env.Advertise == "" {
 		env.Advertise, err = reachable(s.public.Addr())
 	}
 	return err
+}
+
+// close closes the ports that were given, however far the start has come.
+func (o *Options) close() error { return errors.Join(closed(o.Listener), closed(o.AdminListener)) }
+
+// closed closes a listener, unless that is done.
+func closed(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 func listen(ctx context.Context, address, variable string) (net.Listener, error) {
@@ -225,6 +287,9 @@ func (s *Service) register(ctx context.Context) error {
 		s.mu.Lock()
 		s.registration = append(s.registration, g)
 		s.mu.Unlock()
+		if ctx.Err() != nil { // nobody waits for it any more
+			return s.deregister(context.WithoutCancel(ctx))
+		}
 	}
 	return nil
 }
@@ -257,10 +322,11 @@ func (s *Service) drain(ctx context.Context, failed error) error {
 	s.health.enter(draining)
 	s.log.Info("draining", "delay", env.DrainDelay, "timeout", env.DrainTimeout, "cause", failed)
 	errs := []error{s.deregister(ctx)}
+	defer s.drained()
 	if s.server != nil {
 		s.server.SetKeepAlivesEnabled(false)
 		<-time.After(env.DrainDelay)
-		close(s.draining)
+		s.drained()
 		errs = append(errs, s.finish(ctx))
 	}
 	stopping, cancel := context.WithTimeoutCause(ctx, s.opts.StopTimeout, fmt.Errorf("not within %s", s.opts.StopTimeout))

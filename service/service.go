@@ -12,18 +12,22 @@ import (
 	"github.com/goswale/swale/discovery"
 )
 
-// Service is what Setup is given. Its methods are safe for concurrent use.
+// Service is what Setup is given, and Start returns. Its methods are safe for concurrent use.
 type Service struct {
 	opts  Options
 	log   *slog.Logger
 	level *slog.LevelVar // nil when the logger isn't ours
 	end   context.CancelCauseFunc
+	over  context.Context // ends when the service is asked to
 
 	parts    parts
 	health   *health
-	draining chan struct{}
+	draining context.Context // ends when requests should
+	drained  context.CancelFunc
 	public   net.Listener
-	server   *http.Server // nil until requests are served
+	server   *http.Server  // nil until requests are served
+	ended    chan struct{} // closed when outcome is known
+	outcome  error
 
 	mu           sync.Mutex
 	handler      http.Handler
@@ -74,8 +78,9 @@ func (s *Service) Defer(name string, stop func(context.Context) error) {
 }
 
 // Go runs a part of the service until its turn to stop comes, as with Defer:
-// then its context ends, and it is waited for. If run returns before, the service
-// ends, and Run returns an error that names the part.
+// then its context ends, and it is waited for. If run returns before, and before
+// the context of Run has ended, the service ends, and Run returns an error that
+// names the part.
 func (s *Service) Go(name string, run func(context.Context) error) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -101,6 +106,8 @@ func (s *Service) Go(name string, run func(context.Context) error) {
 		err := safely(ctx, run)
 		select {
 		case <-asked:
+		case <-s.over.Done(): // it heeds what Run was given, perhaps before Run does
+			s.Stop(nil)
 		default:
 			s.end(&PartError{Part: name, Err: err})
 			err = nil // it is told already
@@ -109,12 +116,20 @@ func (s *Service) Go(name string, run func(context.Context) error) {
 	}()
 }
 
-// Stop ends the service, which drains first. Run returns cause; nil is fine.
+// Stop ends the service, which drains first. Run and Wait return cause; nil is
+// fine. It doesn't wait.
 func (s *Service) Stop(cause error) {
 	if cause == nil {
 		cause = errStopped
 	}
 	s.end(cause)
+}
+
+// Wait waits until the service has ended and been drained, and returns what went
+// wrong, as Run does. Any number of goroutines may wait.
+func (s *Service) Wait() error {
+	<-s.ended
+	return s.outcome
 }
 
 var errStopped = errors.New("service: stopped")
