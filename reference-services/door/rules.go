@@ -12,6 +12,8 @@ const Key = "rules/door"
 // Default are the rules while none were written.
 const Default = `{"rules":[
 	{"id":"restaurants","match":{"path":"/restaurants/*"},"route":{"service":"restaurants"}},
+	{"id":"orders","match":{"path":"/orders/*"},"route":{"service":"orders"}},
+	{"id":"riders","match":{"path":"/riders/*"},"route":{"service":"riders"}},
 	{"id":"storefront","match":{"path":"/*"},"route":{"service":"storefront"}}]}`
 
 // Check says what is wrong with rules, in the words of the parser or of lint.

@@ -11,6 +11,10 @@
 // and its notice are one transaction; those of instances and bindings are
 // published by discovery, whose watchers don't need them.
 //
+// Kernels of one directory relay together and own the topics together. One of
+// another directory on the same bus is refused: its watermarks would vouch for
+// changes that it knows nothing of.
+//
 // # Access
 //
 // This is a developer's machine: whoever comes from it is its developer and may

@@ -24,9 +24,10 @@ import (
 	"github.com/goswale/swale/discovery/sqlbinding"
 	"github.com/goswale/swale/hal"
 	"github.com/goswale/swale/reference-services/restaurants"
+	"github.com/goswale/swale/resn"
 )
 
-// Options configure a Kernel. All of them but Rules and Logger must be given.
+// Options configure a Kernel. All of them but Rules, Console and Logger must be given.
 type Options struct {
 	// BaseURL is how clients reach it. Its services are below.
 	BaseURL string
@@ -37,6 +38,8 @@ type Options struct {
 	// Rules are those that the door uses now, for the page that explains them.
 	// Default: nobody's, and there is no such page.
 	Rules func() *rules.Engine
+	// Console is the operators' page, at /console/. Default: there is none.
+	Console http.Handler
 	// Logger. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -47,7 +50,11 @@ type Kernel struct {
 	discovery *discoverysvc.Server
 	config    *server.Handler
 	login     *login.Service
-	relays    []*outbox.Relay
+	bus       *bus.Bus
+	owner     string // of the topics
+	announce  []*announcer
+	log       *slog.Logger
+	databases []*sql.DB
 	handler   http.Handler
 	down      []func(context.Context) error
 }
@@ -65,6 +72,10 @@ func New(ctx context.Context, b *bus.Bus, opts *Options) (_ *Kernel, err error) 
 			err = errors.Join(err, k.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	k.bus, k.log = b, log
+	if k.owner, err = ownerFile(filepath.Join(opts.Dir, "kernel.owner")); err != nil {
+		return nil, fmt.Errorf("kernel: who owns the topics: %w", err)
+	}
 	if err := k.openDiscovery(ctx, opts, b, log); err != nil {
 		return nil, fmt.Errorf("kernel: discovery: %w", err)
 	}
@@ -74,7 +85,7 @@ func New(ctx context.Context, b *bus.Bus, opts *Options) (_ *Kernel, err error) 
 	if err := k.openLogin(ctx, opts, b, log); err != nil {
 		return nil, fmt.Errorf("kernel: login: %w", err)
 	}
-	k.handler = k.routes(opts.Rules)
+	k.handler = k.routes(opts.Rules, opts.Console)
 	return k, nil
 }
 
@@ -88,7 +99,7 @@ func (k *Kernel) openDiscovery(ctx context.Context, opts *Options, b *bus.Bus, l
 		return err
 	}
 	k.discovery, err = discoverysvc.New(opts.Registry, &discoverysvc.Options{
-		Base: k.DiscoveryURL(), Bindings: bindings, Bus: b, Logger: log.With("service", "discovery"),
+		Base: k.DiscoveryURL(), Bindings: bindings, Bus: b, Logger: log.With("part", "discovery"),
 		Authorise: func(r *http.Request, op discoverysvc.Op) (string, error) {
 			if op.Action == discoverysvc.Read || isLocal(r) {
 				return who(r), nil
@@ -107,11 +118,11 @@ func (k *Kernel) openConfig(ctx context.Context, opts *Options, b *bus.Bus, log 
 	if err != nil {
 		return err
 	}
-	announce, err := newAnnouncer(ctx, db, b, server.DefaultTopic, "/config", log.With("service", "config"))
+	announce, err := newAnnouncer(ctx, db, b, server.DefaultTopic, "/config", log.With("part", "config"))
 	if err != nil {
 		return err
 	}
-	k.relays = append(k.relays, announce.relay)
+	k.announce = append(k.announce, announce)
 	d := sqlconfig.New(db, sqlconfig.SQLite, &sqlconfig.Options{
 		InTx: func(ctx context.Context, tx *sql.Tx, c configdriver.Commit) error {
 			return announce.append(ctx, tx, server.Notices(k.ConfigURL(), server.DefaultTopic, c)...)
@@ -130,7 +141,7 @@ func (k *Kernel) openConfig(ctx context.Context, opts *Options, b *bus.Bus, log 
 		log.WarnContext(ctx, "kernel: rules have no schema", "error", err)
 	}
 	k.config = server.New(documents, &server.Options{
-		BaseURL: k.ConfigURL(), Announced: true, Title: "Swale", Logger: log.With("service", "config"),
+		BaseURL: k.ConfigURL(), Announced: true, Title: "Swale", Logger: log.With("part", "config"),
 		Identify: func(r *http.Request) (string, error) { return who(r), nil },
 		Allow: func(_ context.Context, who string, action server.Action, _ string) bool {
 			return who == developer || action == server.Read
@@ -143,9 +154,20 @@ func (k *Kernel) openConfig(ctx context.Context, opts *Options, b *bus.Bus, log 
 func (k *Kernel) database(dir, name string) (*sql.DB, error) {
 	db, err := restaurants.OpenDB(filepath.Join(dir, name))
 	if err == nil {
+		k.databases = append(k.databases, db)
 		k.down = append(k.down, func(context.Context) error { return db.Close() })
 	}
 	return db, err
+}
+
+// Ping asks its databases whether they answer.
+func (k *Kernel) Ping(ctx context.Context) error {
+	for _, db := range k.databases {
+		if err := db.PingContext(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DiscoveryURL is where instances and bindings are.
@@ -166,7 +188,7 @@ func (k *Kernel) Login() *login.Service { return k.login }
 // Handler serves all of them.
 func (k *Kernel) Handler() http.Handler { return k.handler }
 
-func (k *Kernel) routes(inUse func() *rules.Engine) http.Handler {
+func (k *Kernel) routes(inUse func() *rules.Engine, console http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/discovery/", http.StripPrefix("/discovery", k.discovery))
 	mux.Handle("/config/", k.config)
@@ -176,6 +198,9 @@ func (k *Kernel) routes(inUse func() *rules.Engine) http.Handler {
 	if inUse != nil {
 		mux.Handle("/rules/", rulespage.New(inUse, &rulespage.Options{Title: "Rules of the door"}))
 	}
+	if console != nil {
+		mux.Handle("/console/", console)
+	}
 	mux.Handle("GET /{$}", hal.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		var doc struct {
 			Links struct {
@@ -184,6 +209,7 @@ func (k *Kernel) routes(inUse func() *rules.Engine) http.Handler {
 				Config    hal.Link `json:"config"`
 				Login     hal.Link `json:"login"`
 				Rules     hal.Link `json:"rules,omitzero"`
+				Console   hal.Link `json:"console,omitzero"`
 			} `json:"_links"`
 		}
 		doc.Links.Self = hal.To(k.base + "/")
@@ -193,19 +219,25 @@ func (k *Kernel) routes(inUse func() *rules.Engine) http.Handler {
 		if inUse != nil {
 			doc.Links.Rules = hal.Link{Href: k.RulesURL(), Title: "Which rule decides about a request at the door, and why"}
 		}
+		if console != nil {
+			doc.Links.Console = hal.Link{Href: k.base + "/console/", Title: "The running system on one page"}
+		}
 		return hal.Write(w, r, http.StatusOK, &doc, nil)
 	}))
 	return guarded(mux)
 }
 
 // Run announces changes of configuration and accounts, and keeps signing keys
-// in rotation, until ctx ends.
+// in rotation, until ctx ends. Kernels of one directory share the topics; where
+// another has them Run ends with a [*resn.OwnedError].
 func (k *Kernel) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop() // what ends ends all of it
 	running := []func(context.Context) error{k.login.Run}
-	for _, r := range k.relays {
-		running = append(running, r.Run)
+	lease := resn.NewBusLease(k.bus)
+	defer func() { _ = lease.Close(context.WithoutCancel(ctx)) }()
+	for _, a := range k.announce {
+		running = append(running, func(ctx context.Context) error { return a.run(ctx, lease, k.owner, k.log) })
 	}
 	ended := make(chan error, len(running))
 	for _, run := range running {
@@ -219,6 +251,15 @@ func (k *Kernel) Run(ctx context.Context) error {
 		errs = append(errs, <-ended)
 	}
 	return errors.Join(errs...)
+}
+
+// RelayStats says what its relays have published and what waits.
+func (k *Kernel) RelayStats() []outbox.RelayStats {
+	stats := make([]outbox.RelayStats, len(k.announce))
+	for i, a := range k.announce {
+		stats[i] = a.relay.Stats()
+	}
+	return stats
 }
 
 // Close closes what New has opened, the last first. Stop Run and the server

@@ -28,11 +28,11 @@ func (k *Kernel) openLogin(ctx context.Context, opts *Options, b *bus.Bus, log *
 	if err != nil {
 		return err
 	}
-	announce, err := newAnnouncer(ctx, db, b, SessionsTopic, "/login", log.With("service", "login"))
+	announce, err := newAnnouncer(ctx, db, b, SessionsTopic, "/login", log.With("part", "login"))
 	if err != nil {
 		return err
 	}
-	k.relays = append(k.relays, announce.relay)
+	k.announce = append(k.announce, announce)
 	records, err := sqlauth.New(db, &sqlauth.Options{
 		Announce: func(ctx context.Context, tx *sql.Tx, all []driver.Announcement) error {
 			for _, a := range all {
@@ -60,7 +60,7 @@ func (k *Kernel) openLogin(ctx context.Context, opts *Options, b *bus.Bus, log *
 			"customers": {Register: true, Audiences: []string{"*"}, Scopes: map[string][]string{"": {"orders:read", "orders:write"}}},
 			"staff":     {Audiences: []string{"*"}, Scopes: map[string][]string{"admin": {"login:admin", "config:write", "discovery:bind"}}},
 		},
-		Logger: log.With("service", "login"),
+		Logger: log.With("part", "login"),
 	})
 	return err
 }

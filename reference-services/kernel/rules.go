@@ -10,25 +10,36 @@ import (
 	"github.com/goswale/swale/configsvc/store"
 	"github.com/goswale/swale/discovery/rules"
 	"github.com/goswale/swale/reference-services/door"
+	"github.com/goswale/swale/reference-services/liveops"
 )
 
 // kernelItself is the author of what the kernel writes.
 const kernelItself = "kernel"
 
-// checkRules refuses rules of the door that can't be used, or that lint has
-// something to say about, before they are written.
+// checkRules refuses rules of the door and of live operations that can't be used, or
+// that lint has something to say about, before they are written.
 func checkRules(_ context.Context, c store.Candidate) error {
-	if c.Key != door.Key || c.After.IsZero() {
+	switch {
+	case c.After.IsZero():
 		return nil
+	case c.Key == door.Key:
+		return door.Check(c.After.JSON())
+	case c.Key == liveops.Key:
+		return liveops.Check(c.After.JSON())
 	}
-	return door.Check(c.After.JSON())
+	return nil
 }
 
-// describeRules stores the rules' JSON Schema beside them, so that the page helps
-// who writes them. One that somebody else has written stays.
+// describeRules stores the JSON Schemas of rules beside them, so that the page helps
+// who writes them.
 func describeRules(ctx context.Context, s *store.Store) error {
-	const key = "_schemas/" + door.Key
-	schema, err := configsvc.Parse([]byte(rules.Schema()))
+	return errors.Join(describe(ctx, s, door.Key, rules.Schema()), describe(ctx, s, liveops.Key, liveops.Schema()))
+}
+
+// describe stores a schema. One that somebody else has written stays.
+func describe(ctx context.Context, s *store.Store, of, text string) error {
+	key := "_schemas/" + of
+	schema, err := configsvc.Parse([]byte(text))
 	if err != nil {
 		return err
 	}
@@ -44,7 +55,7 @@ func describeRules(ctx context.Context, s *store.Store) error {
 	}
 	_, err = s.Write(ctx, store.Write{Author: kernelItself, Message: "the schema of rules", Edits: []store.Edit{edit}})
 	if err != nil {
-		return fmt.Errorf("the schema of rules: %w", err)
+		return fmt.Errorf("the schema of %s: %w", of, err)
 	}
 	return nil
 }

@@ -19,16 +19,15 @@
 //
 // A change and its notice commit in one transaction, and the version in the
 // ETag comes from a counter of the whole table beside a word that is made with
-// the database, so that no ETag ever comes back: not when a deleted restaurant
-// is imported again, and not when the database is begun anew. Responses say
-// resn="restaurants"; lists, and answers that there is no such restaurant, are
-// in the cache group of that name.
+// the database, so that no ETag ever comes back: not when what was deleted is
+// made again, and not when the database is begun anew. Responses say
+// resn="restaurants"; lists, and answers that there is no such restaurant, are in
+// the cache group of that name.
 //
-// # Imports
+// # Files
 //
-// An import into an empty table announces the collection, once in each of its
-// transactions, instead of every restaurant: nobody can have cached what was
-// never served, and who knows that it isn't there is in the collection's group.
-// Later imports announce what they change. What was imported once and changed
-// or deleted here since is left as it is.
+//   - state.go is what a restaurant is: what clients may write, and what is wrong
+//   - store.go keeps it, one column a field; document.go is it on the wire
+//   - service.go makes changes and announces them, handler.go answers requests
+//   - cmd/restaurants is the program
 package restaurants

@@ -35,11 +35,6 @@ func Example() {
 	}
 	relayed := make(chan error)
 	go func() { relayed <- s.Run(ctx) }()
-	made, err := s.Generate(ctx, 50, 1)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("made", made.Created)
 
 	// A client that needs no network, because the handler is in the same process.
 	client := hal.NewClient(&hal.ClientOptions{HTTP: &http.Client{Transport: haltest.Serve(s.Handler())}})
@@ -47,18 +42,20 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := hal.Follow[hal.Collection[hal.Any]](ctx, client, root, "restaurants", hal.V("size", 10))
+	all, err := hal.Follow[hal.Any](ctx, client, root, "restaurants")
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(page.Value.Links.Item), "of", page.Value.Total)
-	first, err := hal.Get[restaurants.Restaurant](ctx, client, page.Value.Links.Item[0].Href)
+	made, err := hal.Submit[restaurants.Restaurant](ctx, client, all, "default", map[string]any{
+		"name": "Alder", "location": map[string]any{"lat": 40.71, "lon": -74.0},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	closed := first.Value
+	fmt.Println(made.Value.Name, "is", made.Value.Status)
+	closed := made.Value
 	closed.Status = restaurants.StatusClosed
-	after, err := hal.Put(ctx, client, first, closed)
+	after, err := hal.Put(ctx, client, made, closed)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -72,7 +69,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	// Output:
-	// made 50
-	// 10 of 50
+	// Alder is open
 	// now closed
 }

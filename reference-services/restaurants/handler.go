@@ -16,26 +16,18 @@ const maxBody = 64 << 10
 
 // Handler returns the HTTP API. Its root leads to everything by links.
 func (s *Service) Handler() http.Handler {
-	mux := http.NewServeMux()
-	handle := func(pattern string, h hal.Handler) {
-		mux.Handle(pattern, hal.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			err := h(w, r)
-			// Clients are told nothing of such errors, so somebody else must be.
-			if known := (hal.Problemer)(nil); err != nil && !errors.As(err, &known) && r.Context().Err() == nil {
-				s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-			}
-			return err
-		}))
-	}
-	handle("GET /{$}", s.root)
-	handle("GET /restaurants", s.list)
-	handle("POST /restaurants", s.post)
-	handle("GET /restaurants/{id}", s.get)
-	handle("PUT /restaurants/{id}", s.put)
-	handle("PATCH /restaurants/{id}", s.patch)
-	handle("DELETE /restaurants/{id}", s.remove)
-	handle("GET /healthz", s.health)
-	return problems(mux)
+	mux := hal.NewMux(&hal.MuxOptions{OnError: func(r *http.Request, err error) {
+		s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}})
+	mux.Handle("GET /{$}", s.root)
+	mux.Handle("GET /restaurants", s.list)
+	mux.Handle("POST /restaurants", s.post)
+	mux.Handle("GET /restaurants/{id}", s.get)
+	mux.Handle("PUT /restaurants/{id}", s.put)
+	mux.Handle("PATCH /restaurants/{id}", s.patch)
+	mux.Handle("DELETE /restaurants/{id}", s.remove)
+	mux.Handle("GET /healthz", s.health)
+	return mux
 }
 
 func (s *Service) root(w http.ResponseWriter, r *http.Request) error {
@@ -100,7 +92,7 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 	found, err := find(r.Context(), s.db, r.PathValue("id"))
 	if errors.Is(err, errNone) {
 		// What isn't there may be made: this answer too is kept fresh by notices, of
-		// the restaurant, and of the collection for imports that name nothing else.
+		// the restaurant or of the collection.
 		p := noSuch()
 		p.Header = http.Header{"Cache-Control": {s.cache}, "Cache-Groups": {`"` + Topic + `"`}}
 		return p
@@ -198,6 +190,12 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, v Re
 	if status == http.StatusCreated || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		opts.CacheControl = "" // the answer to a write isn't for reuse
 	}
+	// Its forms hold the restaurant's values, so they are made for those who ask.
+	if strings.Contains(strings.Join(r.Header["Accept"], ","), hal.FormsType) {
+		change := hal.FormOf("default", http.MethodPut, v.State)
+		change.Title = "Change the restaurant"
+		opts.Templates = hal.Templates{change, {Name: "delete", Title: "Delete the restaurant", Method: http.MethodDelete}}
+	}
 	return hal.Write(w, r, status, v, opts)
 }
 
@@ -212,32 +210,3 @@ func problem(err error) error {
 func noSuch() *hal.Problem {
 	return hal.NewProblem(http.StatusNotFound, "There is no such restaurant.")
 }
-
-// problems answers what no route matches with a problem document too.
-func problems(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		// Let the mux choose between 404 and 405, and take its header.
-		rec := &recorder{header: http.Header{}}
-		mux.ServeHTTP(rec, r)
-		p := hal.NewProblem(rec.status, "")
-		if rec.status == http.StatusMethodNotAllowed {
-			p.Header = http.Header{"Allow": rec.header["Allow"]}
-			p.Detail = r.Method + " isn't allowed here; " + rec.header.Get("Allow") + " is."
-		}
-		hal.WriteProblem(w, r, p)
-	})
-}
-
-// recorder keeps the status and header of an answer, and drops its body.
-type recorder struct {
-	header http.Header
-	status int
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(p []byte) (int, error) { return len(p), nil }

@@ -27,6 +27,14 @@ const (
 	maxID       = 200       // bytes of an id
 )
 
+// imports is what is kept of them, in a table that the first one makes.
+const imports = `
+CREATE TABLE IF NOT EXISTS restaurants_imported (
+	id TEXT PRIMARY KEY,
+	hash TEXT NOT NULL -- of what an import last said of it
+) WITHOUT ROWID;
+`
+
 // ImportReport says what became of an import.
 type ImportReport struct {
 	Lines     int // read, without empty ones
@@ -67,6 +75,9 @@ func (s *Service) load(ctx context.Context, next func() (Restaurant, error), pro
 	var report ImportReport
 	if progress == nil {
 		progress = func(ImportReport) {}
+	}
+	if _, err := s.db.ExecContext(ctx, imports); err != nil {
+		return report, fmt.Errorf("restaurants: import: %w", err)
 	}
 	there, err := s.Count(ctx)
 	if err != nil {
@@ -167,6 +178,18 @@ func (s *Service) upsert(ctx context.Context, tx *sql.Tx, r *Restaurant, now tim
 	}
 	report.Updated++
 	return resn.Update, save(ctx, tx, r, now)
+}
+
+// wasImported says whether an import has said exactly this of a restaurant
+// before, and takes note that it does now.
+func wasImported(ctx context.Context, tx *sql.Tx, id, hash string) (bool, error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO restaurants_imported (id, hash) VALUES (?, ?)
+		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash WHERE hash <> excluded.hash`, id, hash)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 0, err
 }
 
 // lines reads the restaurants of a file.

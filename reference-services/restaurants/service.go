@@ -21,7 +21,7 @@ import (
 // Topic is what changes are announced on.
 const Topic = "restaurants"
 
-const source = "/restaurants"
+var announcer = resn.Announcer{Topic: Topic}
 
 // Options configure a Service.
 type Options struct {
@@ -34,6 +34,11 @@ type Options struct {
 	// by how much what everybody sees may be out of date when notices are lost.
 	// Default 5 s.
 	MaxAge time.Duration
+
+	// BeforeAppend may change a notice before it goes into the outbox, for example to
+	// note the trace of the change in it; it has the form of
+	// bus.Options.BeforePublish. Default: none does.
+	BeforeAppend func(ctx context.Context, topic string, e *bus.Event)
 
 	// Logger hears what goes wrong. Default: nothing is logged.
 	Logger *slog.Logger
@@ -48,6 +53,7 @@ type Service struct {
 	base   string // without a slash at the end
 	origin string // tells this database's versions from any other's
 	cache  string // Cache-Control of what notices keep fresh
+	before func(context.Context, string, *bus.Event)
 	log    *slog.Logger
 	form   hal.Template
 }
@@ -69,10 +75,13 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.BeforeAppend == nil {
+		o.BeforeAppend = func(context.Context, string, *bus.Event) {}
+	}
 	s := &Service{
-		db: db, bus: b, base: strings.TrimSuffix(o.BaseURL, "/"), log: o.Logger,
-		// Who can't ask may go on with what it has for an hour: a menu from an
-		// hour ago is better than none. What a notice named is never shown so.
+		db: db, bus: b, base: strings.TrimSuffix(o.BaseURL, "/"), before: o.BeforeAppend, log: o.Logger,
+		// Who can't ask may go on with what it has for an hour: an old answer is
+		// better than none. What a notice named is never shown so.
 		cache: fmt.Sprintf("max-age=%d, stale-if-error=3600, %s", int(o.MaxAge.Seconds()), resn.Directive(Topic)),
 		form:  hal.FormOf("default", http.MethodPost, State{Status: StatusOpen}),
 	}
@@ -86,7 +95,7 @@ func New(ctx context.Context, db *sql.DB, b *bus.Bus, opts *Options) (*Service, 
 	}
 	s.relay = outbox.NewRelay(s.box, b, &outbox.RelayOptions{
 		Topics:    []string{Topic},
-		Watermark: resn.Watermarks[outbox.Watermark](source),
+		Watermark: resn.Watermarks[outbox.Watermark]("/" + Topic),
 		// A process that was killed can't give its lease back, and notices wait until
 		// it has run out: less long than readers trust the last watermark (2 s).
 		LeaderTTL: time.Second, PublishTimeout: 2 * time.Second,
@@ -125,11 +134,12 @@ func (s *Service) etag(version int64) string { return fmt.Sprintf(`"v%d-%s"`, ve
 
 // announce appends the notice of a change to the outbox, in its transaction.
 func (s *Service) announce(ctx context.Context, tx *sql.Tx, kind, href, tag string, at time.Time) error {
-	e := resn.Event{Topic: Topic, Type: kind, Href: href, ETag: tag, Time: at}
-	if err := e.Validate(); err != nil {
+	notice, err := announcer.Notice(resn.Event{Type: kind, Href: href, ETag: tag, Time: at})
+	if err != nil {
 		return err
 	}
-	return s.box.Append(ctx, tx, Topic, e.CloudEvent(source))
+	s.before(ctx, Topic, &notice)
+	return s.box.Append(ctx, tx, Topic, notice)
 }
 
 // create makes a restaurant.

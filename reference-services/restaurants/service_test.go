@@ -1,9 +1,9 @@
 package restaurants_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -149,12 +149,12 @@ func (a *api) announced(t *testing.T, n int) []string {
 	}
 }
 
-const luigi = `{"name":"Luigi's","cuisine":"Italian","status":"open","location":{"lat":40.71,"lon":-74.0},"address":{"street":"Canal Street"}}`
+const alder = `{"name":"Alder","cuisine":"Plain","status":"open","location":{"lat":40.71,"lon":-74.0},"address":{"street":"Canal Street"}}`
 
-// create makes Luigi's and returns its URL and ETag.
+// create makes Alder and returns its URL and ETag.
 func (a *api) create(t *testing.T) (url, tag string) {
 	t.Helper()
-	resp, body := a.do(t, "POST", "/restaurants", luigi)
+	resp, body := a.do(t, "POST", "/restaurants", alder)
 	if resp.StatusCode != http.StatusCreated || resp.Header.Get("Location") == "" || resp.Header.Get("Etag") == "" {
 		t.Fatalf("POST gave %s, %v, %s; want 201 with Location and ETag", resp.Status, resp.Header, body)
 	}
@@ -169,11 +169,23 @@ func TestLinksAloneLeadFromTheRootToARestaurant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items := hal.FollowAll[restaurants.Restaurant](t.Context(), c, found, "item")
-	if len(items) != 1 || items[0].Err != nil || items[0].Resource.Value.Name != "Luigi's" {
-		t.Errorf("the links led to %+v, want Luigi's", items)
+	linked := hal.FollowAll[restaurants.Restaurant](t.Context(), c, found, "item")
+	if len(linked) != 1 || linked[0].Err != nil || linked[0].Resource.Value.Name != "Alder" {
+		t.Errorf("the links led to %+v, want Alder", linked)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// fill makes n restaurants, each north-east of the one before.
+func (a *api) fill(t *testing.T, n int) {
+	t.Helper()
+	for i := range n {
+		body := fmt.Sprintf(`{"name":"Number %d","status":"open","location":{"lat":%.3f,"lon":%.3f}}`,
+			i, 40.7+float64(i)/500, -74+float64(i)/500)
+		if resp, body := a.do(t, "POST", "/restaurants", body); resp.StatusCode != http.StatusCreated {
+			t.Fatalf("POST gave %s %s", resp.Status, body)
+		}
+	}
 }
 
 func must[T any](v T, err error) T {
@@ -209,27 +221,27 @@ func TestWritesAreConditionalAndAnnounced(t *testing.T) {
 	url, v1 := a.create(t)
 	path := strings.TrimPrefix(url, a.url)
 
-	if resp, body := a.do(t, "PATCH", url, `{"name":"Mario's"}`); resp.StatusCode != http.StatusPreconditionRequired {
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Beech"}`); resp.StatusCode != http.StatusPreconditionRequired {
 		t.Errorf("a PATCH without If-Match gave %s %s; want 428", resp.Status, body)
 	}
-	resp, body := a.do(t, "PATCH", url, `{"name":"Mario's","cuisine":null}`, "If-Match", v1)
+	resp, body := a.do(t, "PATCH", url, `{"name":"Beech","cuisine":null}`, "If-Match", v1)
 	v2 := resp.Header.Get("Etag")
 	var got restaurants.Restaurant
 	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != http.StatusOK || v2 == v1 {
 		t.Fatalf("PATCH gave %s %s, ETag %s after %s, %v", resp.Status, body, v2, v1, err)
 	}
-	if got.Name != "Mario's" || got.Cuisine != "" || got.Address.Street != "Canal Street" {
+	if got.Name != "Beech" || got.Cuisine != "" || got.Address.Street != "Canal Street" {
 		t.Errorf("a merge patch replaces what it names, null removes, the rest stays; got %+v", got.State)
 	}
-	if resp, body := a.do(t, "PATCH", url, `{"name":"Peach's"}`, "If-Match", v1); resp.StatusCode != http.StatusPreconditionFailed {
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Cedar"}`, "If-Match", v1); resp.StatusCode != http.StatusPreconditionFailed {
 		t.Errorf("a PATCH that lost the race gave %s %s; want 412", resp.Status, body)
 	}
-	resp, body = a.do(t, "PUT", url, body2(t, got, "Toad's"), "If-Match", v2)
+	resp, body = a.do(t, "PUT", url, body2(t, got, "Dogwood"), "If-Match", v2)
 	v3 := resp.Header.Get("Etag")
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("a PUT of the document as it was served, with a new name, gave %s %s", resp.Status, body)
 	}
-	if resp, body := a.do(t, "PATCH", url, `{"name":"Toad's"}`, "If-Match", v3); resp.Header.Get("Etag") != v3 {
+	if resp, body := a.do(t, "PATCH", url, `{"name":"Dogwood"}`, "If-Match", v3); resp.Header.Get("Etag") != v3 {
 		t.Errorf("a PATCH that changes nothing gave %s %s with ETag %s; it must stay %s", resp.Status, body, resp.Header.Get("Etag"), v3)
 	}
 	if resp, body := a.do(t, "DELETE", url, "", "If-Match", v3); resp.StatusCode != http.StatusNoContent {
@@ -246,6 +258,30 @@ func TestWritesAreConditionalAndAnnounced(t *testing.T) {
 		if got := a.notices[i].Extension("etag"); got != tag {
 			t.Errorf("notice %d names ETag %q, want %q", i, got, tag)
 		}
+	}
+}
+
+func TestFormsChangeAndDelete(t *testing.T) {
+	a := start(t)
+	url, _ := a.create(t)
+	c := hal.NewClient(nil)
+	defer http.DefaultClient.CloseIdleConnections()
+	found, err := hal.Get[restaurants.Restaurant](t.Context(), c, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := hal.Submit[restaurants.Restaurant](t.Context(), c, found, "default", map[string]any{"name": "Beech"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := changed.Value; got.Name != "Beech" || got.Cuisine != "Plain" || got.Address.Street != "Canal Street" {
+		t.Errorf("a form keeps what wasn't filled in; the restaurant is now %+v", got.State)
+	}
+	if _, err := hal.Submit[hal.Any](t.Context(), c, changed, "delete", nil); err != nil {
+		t.Fatal(err)
+	}
+	if resp, _ := a.do(t, "GET", url, ""); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("after the form that deletes, it is answered %s", resp.Status)
 	}
 }
 
@@ -277,12 +313,12 @@ func TestBadInput(t *testing.T) {
 		{"a misspelt member", "POST", "/restaurants", `{"name":"x","status":"open","nmae":"y"}`, 422, "nmae"},
 		{"a wrong type", "POST", "/restaurants", `{"name":7,"status":"open"}`, 422, "name"},
 		{"a place that isn't", "PATCH", url, `{"location":{"lat":91,"lon":0}}`, 422, "#/location/lat"},
-		{"an unknown status", "PATCH", url, `{"status":"burning"}`, 422, "#/status"},
+		{"an unknown status", "PATCH", url, `{"status":"unheard of"}`, 422, "#/status"},
 		{"another id", "PATCH", url, `{"id":"other"}`, 422, "#/id"},
 		{"a body over the limit", "POST", "/restaurants", `{"name":"` + strings.Repeat("x", 70<<10) + `"}`, 413, ""},
 		{"a geohash that isn't", "GET", "/restaurants?geohash=ai", "", 400, "geohash"},
 		{"a page that isn't", "GET", "/restaurants?page=-1", "", 400, "page"},
-		{"an unknown path", "GET", "/menus", "", 404, ""},
+		{"an unknown path", "GET", "/nowhere", "", 404, ""},
 		{"a method that isn't allowed", "DELETE", "/restaurants", "", 405, "GET"},
 	} {
 		resp, body := a.do(t, tt.method, tt.url, tt.body, "If-Match", tag)
@@ -295,71 +331,6 @@ func TestBadInput(t *testing.T) {
 	if resp, body := a.do(t, "GET", url, ""); resp.Header.Get("Etag") != tag {
 		t.Errorf("bad input changed the restaurant: %s", body)
 	}
-}
-
-const file = `{"address":{"building":"1","coord":[-74.0,40.71],"street":"Elm","zipcode":"1"},"borough":"B","cuisine":"C","name":"One","restaurant_id":"1"}
-not json
-
-{"name":"No place","restaurant_id":"2"}
-{"address":{"coord":[-74.0,140.71]},"name":"Off the map","restaurant_id":"3"}
-{"address":{"coord":[-74.1,40.72]},"name":"Four","restaurant_id":"4"}`
-
-func TestImport(t *testing.T) {
-	a := start(t)
-	report, err := a.Import(t.Context(), strings.NewReader(file), nil)
-	if err != nil || report.Created != 2 || report.Bad != 3 || report.Lines != 5 {
-		t.Fatalf("import: %+v, %v; want 2 good lines kept and 3 bad ones counted", report, err)
-	}
-	for i, line := range []int{2, 4, 5} {
-		if report.BadLines[i].Line != line || report.BadLines[i].Reason == "" {
-			t.Errorf("bad line %v isn't named with its number and reason; want line %d", report.BadLines[i], line)
-		}
-	}
-	if got := a.announced(t, 1); got[0] != "resn.update /restaurants" {
-		t.Errorf("an import into an empty table announced %q; want the collection, once", got)
-	}
-	changed := strings.Replace(file, `"Four"`, `"Fourth"`, 1)
-	report, err = a.Import(t.Context(), strings.NewReader(changed), nil)
-	if err != nil || report.Unchanged != 1 || report.Updated != 1 || report.Created != 0 {
-		t.Errorf("a repeated import: %+v, %v; want one unchanged and one updated", report, err)
-	}
-	if got := a.announced(t, 2); len(got) != 2 || got[1] != "resn.update /restaurants/4" {
-		t.Errorf("a repeated import announced %q; want only what changed", got[1:])
-	}
-}
-
-func TestImportSurvivesAHugeLine(t *testing.T) {
-	a := start(t)
-	lines := strings.SplitN(file, "\n", 2)
-	var huge bytes.Buffer
-	huge.WriteString(lines[0] + "\n" + strings.Repeat("x", 3<<20) + "\n" + lines[1])
-	report, err := a.Import(t.Context(), &huge, nil)
-	if err != nil || report.Created != 2 || report.Bad != 4 || report.BadLines[0].Line != 2 {
-		t.Errorf("import with a line of 3 MB: %+v, %v", report, err)
-	}
-}
-
-func TestGenerateMakesTheSameCityTwiceAndPagesThroughIt(t *testing.T) {
-	a := start(t)
-	report, err := a.Generate(t.Context(), 120, 1)
-	if err != nil || report.Created != 120 {
-		t.Fatalf("generate: %+v, %v", report, err)
-	}
-	if report, err = a.Generate(t.Context(), 120, 1); err != nil || report.Unchanged != 120 {
-		t.Errorf("the same seed made another city: %+v, %v", report, err)
-	}
-	c := hal.NewClient(nil)
-	seen := map[string]bool{}
-	for item, err := range hal.Each[restaurants.Restaurant](t.Context(), c, a.url+"/restaurants?size=50", "item") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen[item.Value.ID] = true
-	}
-	if len(seen) != 120 {
-		t.Errorf("the pages led to %d restaurants, want 120", len(seen))
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestARestartFindsTheDataAndGoesOnWithTheNumbers(t *testing.T) {

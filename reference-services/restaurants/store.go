@@ -16,30 +16,26 @@ import (
 
 const schema = `
 CREATE TABLE IF NOT EXISTS restaurants (
-	id           TEXT PRIMARY KEY,
-	version      INTEGER NOT NULL,
-	updated_at   INTEGER NOT NULL, -- Unix milliseconds
-	name         TEXT NOT NULL,
-	cuisine      TEXT NOT NULL,
-	borough      TEXT NOT NULL,
-	building     TEXT NOT NULL,
-	street       TEXT NOT NULL,
-	zipcode      TEXT NOT NULL,
-	lat          REAL NOT NULL,
-	lon          REAL NOT NULL,
-	geohash      TEXT NOT NULL,
-	status       TEXT NOT NULL,
+	id TEXT PRIMARY KEY,
+	version INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL, -- Unix milliseconds
+	name TEXT NOT NULL,
+	cuisine TEXT NOT NULL,
+	borough TEXT NOT NULL,
+	building TEXT NOT NULL,
+	street TEXT NOT NULL,
+	zipcode TEXT NOT NULL,
+	lat REAL NOT NULL,
+	lon REAL NOT NULL,
+	geohash TEXT NOT NULL,
+	status TEXT NOT NULL,
 	prep_minutes INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS restaurants_geohash ON restaurants (geohash, id);
 CREATE TABLE IF NOT EXISTS restaurants_counter (
 	version INTEGER NOT NULL,
-	origin  TEXT NOT NULL -- made once, with the database
+	origin TEXT NOT NULL -- made once, with the database
 );
-CREATE TABLE IF NOT EXISTS restaurants_imported (
-	id   TEXT PRIMARY KEY,
-	hash TEXT NOT NULL -- of what an import last said of it
-) WITHOUT ROWID;
 `
 
 // prepare makes the tables where they are missing and returns the database's
@@ -120,18 +116,6 @@ func save(ctx context.Context, tx *sql.Tx, r *Restaurant, now time.Time) error {
 func remove(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM restaurants WHERE id = ?`, id)
 	return err
-}
-
-// wasImported says whether an import has said exactly this of a restaurant
-// before, and takes note that it does now.
-func wasImported(ctx context.Context, tx *sql.Tx, id, hash string) (bool, error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO restaurants_imported (id, hash) VALUES (?, ?)
-		ON CONFLICT (id) DO UPDATE SET hash = excluded.hash WHERE hash <> excluded.hash`, id, hash)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n == 0, err
 }
 
 // member is what a list says of a restaurant.

@@ -7,7 +7,7 @@
 // A page is one list and many items. Each item is read by a request of its
 // own, through a cache that its owner's notices keep coherent, so that a page
 // on which nothing changed asks nobody. Where the same page is wanted outside
-// of a storefront, [Loader] makes it with any transport.
+// of this service, [Loader] makes it with any transport.
 //
 // # What it knows of others
 //
@@ -27,10 +27,12 @@
 //
 // # Files
 //
-//   - storefront.go routes, loader.go makes pages, observer.go notes where
-//     each answer came from, source.go reads Cache-Status
+//   - service.go routes, loader.go makes pages, observer.go notes where each
+//     answer came from, source.go reads Cache-Status
+//   - owner.go is what is read of the owner
 //   - document.go is the page for programs; view.go, plot.go, page.html and
 //     page.css for people
+//   - cmd/storefront is the program
 //
 // The observer stands between the HAL client and the cache, and answers the
 // client's question for decoded values too: without that every item of a warm

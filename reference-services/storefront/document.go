@@ -41,7 +41,7 @@ type pageDocument struct {
 	} `json:"_embedded"`
 }
 
-// itemDocument is the storefront's view of a restaurant: less than the whole,
+// itemDocument is our view of a restaurant: less than the whole,
 // and marked as such.
 type itemDocument struct {
 	Links struct {
@@ -83,7 +83,7 @@ type missingDocument struct {
 	Title string `json:"title,omitempty"`
 }
 
-func (s *Storefront) rootDocument() rootDocument {
+func (s *Service) rootDocument() rootDocument {
 	var d rootDocument
 	d.Name = "storefront"
 	d.Links.Self = hal.To("/")
@@ -124,7 +124,7 @@ func newPageDocument(p *Page, self string, topics []resn.TopicState) *pageDocume
 		e := itemDocument{
 			Partial: true, Source: it.Source, Vouched: it.Vouched, Age: it.Age.Seconds(), ETag: it.ETag,
 			Name: r.Name, Cuisine: r.Cuisine, Address: r.Address.String(), Borough: r.Borough, Location: r.Location,
-			Status: r.Status, Prep: r.Prep,
+			Status: r.Status, Prep: r.PrepMinutes,
 		}
 		e.Links.Self = hal.To(it.Href)
 		d.Embedded.Items = append(d.Embedded.Items, e)

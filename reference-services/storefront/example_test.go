@@ -10,19 +10,19 @@ import (
 	"github.com/goswale/swale/resn"
 )
 
-// The page that a storefront shows can be made anywhere, through any
+// The page that the service shows can be made anywhere, through any
 // transport. This one is a cache without a bus, so the second page lives by
 // max-age.
 func ExampleLoader() {
 	documents := map[string]string{
-		"/":     `{"_links":{"restaurants":{"href":"/list{?size}","templated":true}}}`,
-		"/list": `{"_links":{"item":[{"href":"/r/1"},{"href":"/r/2"}]}}`,
-		"/r/1":  `{"name":"Morris Park Bake Shop"}`,
-		"/r/2":  `{"name":"Riviera Caterer"}`,
+		"/":       `{"_links":{"restaurants":{"href":"/list{?size}","templated":true}}}`,
+		"/list":   `{"_links":{"item":[{"href":"/item/1"},{"href":"/item/2"}]}}`,
+		"/item/1": `{"name":"Alder"}`,
+		"/item/2": `{"name":"Beech"}`,
 	}
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/hal+json")
-		w.Header().Set("Cache-Control", "max-age=5")
+		w.Header().Set("Cache-Control", "max-age=60")
 		_, _ = w.Write([]byte(documents[r.URL.Path]))
 	}))
 	defer service.Close()
@@ -42,10 +42,10 @@ func ExampleLoader() {
 		fmt.Println("domain requests:", page.Requests)
 	}
 	// Output:
-	// Morris Park Bake Shop (fetched)
-	// Riviera Caterer (fetched)
+	// Alder (fetched)
+	// Beech (fetched)
 	// domain requests: 4
-	// Morris Park Bake Shop (cache)
-	// Riviera Caterer (cache)
+	// Alder (cache)
+	// Beech (cache)
 	// domain requests: 0
 }

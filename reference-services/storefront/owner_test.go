@@ -34,13 +34,13 @@ func newOwner(t *testing.T, b *bus.Bus, items int) *owner {
 	t.Helper()
 	o := &owner{t: t}
 	for i := range items {
-		o.names = append(o.names, fmt.Sprintf("Bistro %d", i))
+		o.names = append(o.names, fmt.Sprintf("Alder %d", i))
 		o.versions = append(o.versions, 1)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", o.root)
 	mux.HandleFunc("GET /search", o.list)
-	mux.HandleFunc("GET /r/{id}", o.item)
+	mux.HandleFunc("GET /item/{id}", o.item)
 	o.Server = httptest.NewServer(mux)
 	o.base = o.URL
 	pub, err := resn.NewPublisher(b, "restaurants", &resn.PublisherOptions{WatermarkInterval: 20 * time.Millisecond, Unowned: true})
@@ -93,7 +93,7 @@ func (o *owner) list(w http.ResponseWriter, r *http.Request) {
 	size, _ := strconv.Atoi(r.URL.Query().Get("size"))
 	items := hal.Many{}
 	for i := range min(size, len(o.names)) {
-		items = append(items, hal.Link{Href: "/r/" + strconv.Itoa(i), Title: "place " + strconv.Itoa(i)})
+		items = append(items, hal.Link{Href: "/item/" + strconv.Itoa(i), Title: "place " + strconv.Itoa(i)})
 	}
 	w.Header().Set("Cache-Groups", `"restaurants"`)
 	o.write(w, r, map[string]any{"_links": map[string]any{"item": items}}, "", control)
@@ -109,8 +109,8 @@ func (o *owner) item(w http.ResponseWriter, r *http.Request) {
 	name, version := o.names[id], o.versions[id]
 	o.mu.Unlock()
 	o.write(w, r, map[string]any{
-		"name": name, "cuisine": "Bistro",
-		"address":  map[string]string{"building": strconv.Itoa(id), "street": "Broadway", "zipcode": "10007"},
+		"name": name, "cuisine": "Plain",
+		"address":  map[string]string{"building": strconv.Itoa(id), "street": "Elm", "zipcode": "1"},
 		"location": map[string]float64{"lat": 40.71 + float64(id)/1000, "lon": -74 + float64(id%7)/1000},
 	}, fmt.Sprintf(`"v%d"`, version), control)
 }
@@ -118,7 +118,7 @@ func (o *owner) item(w http.ResponseWriter, r *http.Request) {
 // rename changes an item and announces it.
 func (o *owner) rename(id int, name string) {
 	o.t.Helper()
-	err := o.pub.Change(o.t.Context(), fmt.Sprintf("%s/r/%d", o.base, id), func(context.Context) (string, string, error) {
+	err := o.pub.Change(o.t.Context(), fmt.Sprintf("%s/item/%d", o.base, id), func(context.Context) (string, string, error) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.names[id] = name

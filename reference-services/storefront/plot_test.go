@@ -6,12 +6,12 @@ import (
 )
 
 func TestGeohashBox(t *testing.T) {
-	b := geohashBox("dr5r")
-	if !(b.west < -74.0 && -74.0 < b.east && b.south < 40.72 && 40.72 < b.north) {
-		t.Errorf("dr5r is %+v; lower Manhattan lies in it", b)
+	b := geohashBox("ezs4")
+	if !(b.west < -5.6 && -5.6 < b.east && b.south < 42.6 && 42.6 < b.north) {
+		t.Errorf("ezs4 is %+v; 42.6 north, 5.6 west lies in it", b)
 	}
 	if w := b.east - b.west; math.Abs(w-0.3515625) > 1e-9 {
-		t.Errorf("dr5r is %v degrees wide; four letters leave 0.3515625", w)
+		t.Errorf("ezs4 is %v degrees wide; four letters leave 0.3515625", w)
 	}
 	if got := geohashBox(""); got != (box{-180, -90, 180, 90}) {
 		t.Errorf("no geohash is %+v; it must be the whole world", got)

@@ -55,6 +55,7 @@ type scene struct {
 	Query   Query
 	MaxSize int
 	Sizes   []int
+	Browse  string
 	Wider   string // the area around the one asked for
 
 	Problem *hal.Problem
@@ -71,20 +72,20 @@ type count struct {
 	N      int
 }
 
-func (v *view) front(w http.ResponseWriter, r *http.Request, s *Storefront) error {
+func (v *view) front(w http.ResponseWriter, r *http.Request, s *Service) error {
 	q := s.first()
 	return v.write(w, r, http.StatusOK, v.scene("Restaurants near you", q, s))
 }
 
-func (v *view) problem(w http.ResponseWriter, r *http.Request, s *Storefront, p *hal.Problem) error {
+func (v *view) problem(w http.ResponseWriter, r *http.Request, s *Service, title string, p *hal.Problem) error {
 	q := s.first()
 	q.Geohash = r.URL.Query().Get("geohash")
-	c := v.scene("That can't be asked for", q, s)
+	c := v.scene(title, q, s)
 	c.Problem = p
 	return v.write(w, r, p.Status, c)
 }
 
-func (v *view) nearby(w http.ResponseWriter, r *http.Request, s *Storefront, status int, p *Page, topics []resn.TopicState) error {
+func (v *view) nearby(w http.ResponseWriter, r *http.Request, s *Service, status int, p *Page, topics []resn.TopicState) error {
 	title := "Restaurants"
 	if p.Query.Geohash != "" {
 		title = "Restaurants near " + p.Query.Geohash
@@ -105,8 +106,8 @@ func (v *view) nearby(w http.ResponseWriter, r *http.Request, s *Storefront, sta
 	return v.write(w, r, status, c)
 }
 
-func (v *view) scene(title string, q Query, s *Storefront) *scene {
-	c := &scene{Title: title, Query: q, MaxSize: s.opts.MaxSize, Now: s.loader.opts.Clock()}
+func (v *view) scene(title string, q Query, s *Service) *scene {
+	c := &scene{Title: title, Query: q, MaxSize: s.opts.MaxSize, Browse: s.opts.Browse, Now: s.loader.opts.Clock()}
 	for _, n := range []int{10, 20, 50, 100} {
 		if n <= s.opts.MaxSize {
 			c.Sizes = append(c.Sizes, n)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -79,7 +80,7 @@ func (d *demoFlags) run(ctx context.Context, env environment) (err error) {
 		return err
 	}
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		if stopErr := stop(end); err == nil {
 			err = stopErr
@@ -127,17 +128,18 @@ func (d *demoFlags) subject(ctx context.Context, p *progress) (root string, b *b
 	}
 	p.show(0, "starting a private system")
 	s, err := system.Start(ctx, system.Options{
-		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", File: d.restaurants, NoStorefront: true,
+		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", AdminListen: "off", File: d.restaurants, NoStorefront: true,
 		Imported: func(i system.Import) { p.show(0, "importing: %d restaurants, %d bad lines", i.Good, i.Bad) },
 	})
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return "", nil, nil, err
 	}
-	return s.RestaurantsURL, s.Bus, func(ctx context.Context) error {
-		err := s.Shutdown(ctx)
-		_ = os.RemoveAll(dir)
-		return err
+	if b, err = s.Connect(ctx); err != nil {
+		return "", nil, nil, errors.Join(err, s.Stop(), os.RemoveAll(dir))
+	}
+	return s.RestaurantsURL, b, func(ctx context.Context) error {
+		return errors.Join(b.Shutdown(ctx), s.Stop(), os.RemoveAll(dir))
 	}, nil
 }
 

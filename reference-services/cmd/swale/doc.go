@@ -1,6 +1,7 @@
-// Command swale runs the reference system and measures it.
+// Command swale runs the reference system, measures it, and copies its services.
 //
 //	swale up                 the whole system in one process
+//	swale new domain menus   a service of your own: a copy, renamed, in a new module
 //	swale demo n+1           what a page of many items costs, four ways
 //	swale restaurants        the domain service alone
 //	swale storefront         the edge service alone
@@ -8,7 +9,8 @@
 // # Configuration
 //
 // Every flag can be given by the environment: --some-flag by SWALE_SOME_FLAG,
-// and --nats by NATS_URL too. What the command line says wins.
+// and --nats by NATS_URL too. What the command line says wins. The commands of one
+// service read what package service's Environment names as well.
 //
 // # Output
 //
@@ -19,8 +21,9 @@
 //
 // # Stopping
 //
-// The first SIGINT or SIGTERM stops in order: the storefront, the restaurants
-// service, its relay, the bus, each finishing what it has begun. A second one
+// The first SIGINT or SIGTERM stops in order: the door, the storefront, the
+// domain services (riders, orders, restaurants) with their relays, the kernel, the
+// bus, each finishing what it has begun. So does a part that dies, and then the exit code is 1. A second one
 // ends the program at once, which loses nothing either: every change and its
 // notice are one transaction.
 package main

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -13,12 +15,13 @@ type flags struct {
 	env     environment
 	command string
 	about   string
+	alone   bool // for one service, which has the variables of every service
 }
 
 func newFlags(env environment, command, about string) *flags {
-	f := &flags{flag.NewFlagSet(command, flag.ContinueOnError), env, command, about}
+	f := &flags{FlagSet: flag.NewFlagSet(command, flag.ContinueOnError), env: env, command: command, about: about}
 	f.SetOutput(env.stderr)
-	f.Usage = f.usage
+	f.Usage = func() {} // an error is one line; --help is the page
 	return f
 }
 
@@ -27,16 +30,24 @@ func variable(name string) string {
 	return "SWALE_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name))
 }
 
+// variables returns all that set a flag, the last one wins.
+func (f *flags) variables(name string) []string {
+	own := variable(name)
+	switch {
+	case name == "nats":
+		return []string{"NATS_URL", own}
+	case f.alone && (name == "listen" || name == "admin-listen" || name == "log-level"):
+		return []string{strings.TrimPrefix(own, "SWALE_"), own}
+	}
+	return []string{own}
+}
+
 // parse reads the environment and then the command line, which must hold
 // flags only.
 func (f *flags) parse(args []string) error {
 	var wrong error
 	f.VisitAll(func(fl *flag.Flag) {
-		names := []string{variable(fl.Name)}
-		if fl.Name == "nats" {
-			names = append([]string{"NATS_URL"}, names...)
-		}
-		for _, name := range names {
+		for _, name := range f.variables(fl.Name) {
 			if value, ok := f.env.lookup(name); ok && value != "" {
 				if err := f.Set(fl.Name, value); err != nil {
 					wrong = fmt.Errorf("%w: the environment variable %s is %q: %w", errUsage, name, value, err)
@@ -47,10 +58,14 @@ func (f *flags) parse(args []string) error {
 	if wrong != nil {
 		return wrong
 	}
-	if err := f.Parse(args); err != nil {
-		if err == flag.ErrHelp { //nolint:errorlint // Parse returns it bare
-			return err
-		}
+	f.SetOutput(io.Discard) // what is wrong is in the error
+	err := f.Parse(args)
+	f.SetOutput(f.env.stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		f.usage()
+		return err
+	case err != nil:
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	if f.NArg() > 0 {
@@ -68,13 +83,12 @@ func (f *flags) usage() {
 		if kind != "" {
 			head += " " + strings.ToUpper(kind)
 		}
-		also := variable(fl.Name)
-		if fl.Name == "nats" {
-			also = "NATS_URL"
-		}
 		if fl.DefValue != "" && fl.DefValue != "false" {
 			text += " (default " + fl.DefValue + ")"
 		}
-		fmt.Fprintf(w, "  %-28s %s [%s]\n", head, text, also)
+		fmt.Fprintf(w, "  %-28s %s [%s]\n", head, text, f.variables(fl.Name)[0])
 	})
+	if f.alone {
+		fmt.Fprintf(w, "\nThe environment says the rest, as to every service on the chassis: %s.\n", strings.Join(chassisVariables(), ", "))
+	}
 }

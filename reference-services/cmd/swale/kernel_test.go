@@ -45,6 +45,21 @@ func exchange(t *testing.T, method, url, body string, header ...string) (int, ma
 	return resp.StatusCode, doc
 }
 
+// read returns what a URL is answered with.
+func read(t *testing.T, url string) (status int, text string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
 // A change of configuration is on the page without a restart, and one that
 // can't be right changes nothing.
 func TestUpConfiguresTheStorefront(t *testing.T) {
@@ -83,6 +98,22 @@ func TestUpListsWhatRuns(t *testing.T) {
 			t.Errorf("discovery says of %s: %d %s; it runs at %s", service, status, text, address)
 		}
 	}
+}
+
+// TestUpShowsItself reads the console: what runs, and how stale the storefront's
+// answers may be.
+func TestUpShowsItself(t *testing.T) {
+	p := start(t, "up", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--city", "3")
+	defer p.stop()
+	eventually(t, "the console to show all services", func() bool {
+		status, page := read(t, p.said["console"])
+		for _, want := range []string{"Owned by <b>restaurants/", ">storefront/", ">live<", ">kernel<", ">door<", p.said["rules"]} {
+			if !strings.Contains(page, want) {
+				return false
+			}
+		}
+		return status == http.StatusOK && strings.Contains(page, "<polyline points=")
+	})
 }
 
 // Somebody registers, logs in, and gets a token that a service verifies from
@@ -186,16 +217,7 @@ func TestUpServesByRules(t *testing.T) {
 	config := strings.TrimSuffix(p.said["config"], "/page/")
 	answers := func(p *program, path string) (int, string) {
 		t.Helper()
-		resp, err := http.Get(strings.TrimSuffix(p.said["door"], "/") + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(text)
+		return read(t, strings.TrimSuffix(p.said["door"], "/")+path)
 	}
 	if status, text := answers(p, "/restaurants/city-00001"); status != http.StatusOK || !strings.Contains(text, "city-00001") {
 		t.Fatalf("the door answers for a restaurant with %d %s", status, text)
@@ -220,14 +242,8 @@ func TestUpServesByRules(t *testing.T) {
 	if status, _ := answers(p, "/restaurants/city-00001"); status != http.StatusGone {
 		t.Errorf("after bad rules a restaurant is answered with %d; the good ones say 410", status)
 	}
-	resp, err := http.Get(p.said["rules"] + "?path=/restaurants/city-00001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err != nil || !strings.Contains(string(page), "<strong>closed</strong>") {
-		t.Errorf("the page doesn't say that the rule closed decides: %v %s", err, page)
+	if _, page := read(t, p.said["rules"]+"?path=/restaurants/city-00001"); !strings.Contains(page, "<strong>closed</strong>") {
+		t.Errorf("the page doesn't say that the rule closed decides: %s", page)
 	}
 	p.stop()
 	again := start(t, args...)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/goswale/swale/auth/authcmd"
@@ -50,6 +51,7 @@ func commands() []command {
 		{"demo", "measure: swale demo n+1", runDemo},
 		{"restaurants", "run the domain service alone, on a bus that runs elsewhere", runRestaurants},
 		{"storefront", "run the edge service alone, on a bus that runs elsewhere", runStorefront},
+		{"new", "make a service of your own: swale new domain menus", runNew},
 		{"config", "read, write and explain configuration: swale config explain", external(func(ctx context.Context, env environment, args []string) int {
 			return configcmd.Main(ctx, args, env.stdin, env.stdout, env.stderr)
 		})},
@@ -88,8 +90,11 @@ func run(ctx context.Context, env environment, args []string) int {
 		return exitUsage
 	}
 	name := args[0]
-	if name == "-h" || name == "--help" || name == "-help" {
+	switch name {
+	case "-h", "-help", "--help":
 		name = "help"
+	case "-v", "-version", "--version":
+		name = "version"
 	}
 	for _, c := range commands() {
 		if c.name != name {
@@ -103,7 +108,8 @@ func run(ctx context.Context, env environment, args []string) int {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return exitOK
 		case errors.Is(err, errUsage):
-			fmt.Fprintf(env.stderr, "swale %s: %v\nTry: swale %s --help\n", c.name, err, c.name)
+			what := strings.TrimPrefix(err.Error(), errUsage.Error()+": ")
+			fmt.Fprintf(env.stderr, "swale %s: %s\nTry: swale %s --help\n", c.name, what, c.name)
 			return exitUsage
 		}
 		fmt.Fprintf(env.stderr, "swale %s: %v\n", c.name, err)

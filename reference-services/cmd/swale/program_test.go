@@ -83,6 +83,10 @@ func start(t *testing.T, args ...string) *program {
 				ready <- true
 				break
 			}
+			if word == "admin" { // one of several: which one is in brackets
+				rest, word, _ = strings.Cut(strings.TrimSuffix(rest, ")"), "(")
+				word = "admin " + word
+			}
 			p.said[word] = strings.TrimSpace(rest)
 		}
 		_, _ = io.Copy(io.Discard, out)
@@ -139,9 +143,10 @@ func runOnce(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// cleanEnv is the environment without anything that configures swale.
+// cleanEnv is the environment without anything that configures swale, but for a
+// city that is quiet unless a test says otherwise.
 func cleanEnv() []string {
-	var env []string
+	env := []string{"SWALE_ORDERS=0"}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "SWALE_") && !strings.HasPrefix(v, "NATS_URL=") {
 			env = append(env, v)

@@ -8,47 +8,61 @@ import (
 	"time"
 
 	"github.com/goswale/swale/reference-services/internal/system"
+	"github.com/goswale/swale/service"
 )
 
-// stopPatience is how long everything has to stop. Another Ctrl-C cuts it
-// short.
-const stopPatience = 15 * time.Second
-
 const upAbout = `Runs the whole reference system in this process: an embedded bus, the kernel
-(discovery, configuration and login), the restaurants service that owns the data,
-the storefront that shows it, and the door in front of both. Everything is kept in one directory, and a
-second start finds it again.`
+(discovery, configuration and login), the restaurants, orders and riders services
+that own the data, live operations, which watch over the orders, the storefront that
+shows restaurants, and the door in front of them. Everything is kept in one
+directory, and a second start finds it again.`
 
 func runUp(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "up", upAbout)
-	opts, logs := &system.Options{Explorer: true, Kernel: true}, &logFlags{}
+	opts, logs := &system.Options{Explorer: true, Kernel: true, Delivery: true, Environment: service.Environment{Zone: zone}}, &logFlags{}
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` of the storefront")
 	dataFlag(f, opts)
 	restaurantsFlags(f, opts, "the port after --listen")
 	f.StringVar(&opts.NATSListen, "nats-listen", "", "`address` of the embedded bus; default: two ports after --listen")
 	f.StringVar(&opts.KernelListen, "kernel-listen", "", "`address` of discovery, configuration and login; default: three ports after --listen")
 	f.StringVar(&opts.DoorListen, "door-listen", "", "`address` of the door, which sends requests where rules say; default: four ports after --listen")
+	f.StringVar(&opts.OrdersListen, "orders-listen", "", "`address` of the orders service; default: five ports after --listen")
+	f.StringVar(&opts.RidersListen, "riders-listen", "", "`address` of the riders service; default: six ports after --listen")
+	f.StringVar(&opts.LiveListen, "live-listen", "", "`address` of live operations; default: seven ports after --listen")
+	f.Float64Var(&opts.Orders, "orders", 20, "`number` of orders a minute that the city places and looks after by itself; 0 for a quiet one")
+	adminFlag(f, opts, "`address` of the storefront's admin port, the others' follow as their ports do, off for none; default: each ten ports after the service's")
 	f.StringVar(&opts.NATS, "nats", "", "`url` of a NATS server with JetStream to use; default: one is embedded")
 	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
 	logs.define(f)
 	if err := f.parse(args); err != nil {
 		return err
 	}
+	if !(opts.Orders >= 0 && opts.Orders <= mostOrders) {
+		return fmt.Errorf("%w: --orders is %v; it must be from 0 to %d", errUsage, opts.Orders, mostOrders)
+	}
 	return serveUntilStopped(ctx, env, opts, logs)
 }
+
+// mostOrders a minute are what one machine's city is good for.
+const mostOrders = 600
 
 const restaurantsAbout = `Runs the restaurants service alone: the domain service that owns the data. Its
 notices go over a bus that runs elsewhere.`
 
 func runRestaurants(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "restaurants", restaurantsAbout)
-	opts, logs := &system.Options{NoStorefront: true, Register: true}, &logFlags{}
+	f.alone = true
+	opts, logs := &system.Options{NoStorefront: true}, &logFlags{}
 	f.StringVar(&opts.RestaurantsListen, "listen", "127.0.0.1:8081", "`address` to listen on")
 	dataFlag(f, opts)
 	restaurantsFlags(f, opts, "")
+	adminFlag(f, opts, "`address` of the admin port, off for none; default: on this machine alone, ten ports after --listen")
 	busFlag(f, opts)
 	logs.define(f)
 	if err := f.parse(args); err != nil {
+		return err
+	}
+	if err := chassis(env, opts, logs); err != nil {
 		return err
 	}
 	return serveUntilStopped(ctx, env, opts, logs)
@@ -59,13 +73,18 @@ nothing. It hears of changes over a bus that runs elsewhere.`
 
 func runStorefront(ctx context.Context, env environment, args []string) error {
 	f := newFlags(env, "storefront", storefrontAbout)
+	f.alone = true
 	opts, logs := &system.Options{NoRestaurants: true}, &logFlags{}
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "`address` to listen on")
 	f.StringVar(&opts.Service, "restaurants-url", "http://127.0.0.1:8081/", "`url` of the restaurants service's root document")
 	f.StringVar(&opts.Geohash, "geohash", "", "the area, a `geohash`, that a visitor sees first; default: the first restaurants of all")
+	adminFlag(f, opts, "`address` of the admin port, off for none; default: on this machine alone, ten ports after --listen")
 	busFlag(f, opts)
 	logs.define(f)
 	if err := f.parse(args); err != nil {
+		return err
+	}
+	if err := chassis(env, opts, logs); err != nil {
 		return err
 	}
 	return serveUntilStopped(ctx, env, opts, logs)
@@ -77,6 +96,36 @@ func dataFlag(f *flags, opts *system.Options) {
 
 func busFlag(f *flags, opts *system.Options) {
 	f.StringVar(&opts.NATS, "nats", "nats://127.0.0.1:8082", "`url` of a NATS server with JetStream, such as the one inside swale up")
+}
+
+func adminFlag(f *flags, opts *system.Options, about string) {
+	f.StringVar(&opts.AdminListen, "admin-listen", "", about)
+}
+
+// zone is where all is that nobody said anything else about.
+const zone = "local"
+
+// chassisVariables are those that no flag stands for.
+func chassisVariables() []string {
+	return []string{"ADVERTISE", "INSTANCE", "ZONE", "REGION", "LOG_FORMAT", "DRAIN_DELAY", "DRAIN_TIMEOUT"}
+}
+
+// chassis reads what the environment says of a service that runs alone and no flag
+// does: who it is, where, and how it drains.
+func chassis(env environment, opts *system.Options, logs *logFlags) error {
+	// The registry tells others of the end at once, so the delay needn't be long.
+	variables := []string{"ZONE=" + zone, "LOG_FORMAT=text", "DRAIN_DELAY=500ms"}
+	for _, name := range chassisVariables() {
+		if value, ok := env.lookup(name); ok && value != "" {
+			variables = append(variables, name+"="+value)
+		}
+	}
+	var err error
+	if opts.Environment, err = service.ReadEnvironment(variables); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	logs.json = logs.json || opts.Environment.LogFormat == "json"
+	return nil
 }
 
 // restaurantsFlags are those about the restaurants service.
@@ -92,17 +141,18 @@ func restaurantsFlags(f *flags, opts *system.Options, after string) {
 
 // logFlags say what is logged and how.
 type logFlags struct {
-	level slog.Level
+	level slog.LevelVar
 	json  bool
 }
 
 func (l *logFlags) define(f *flags) {
-	f.TextVar(&l.level, "log-level", slog.LevelWarn, "least `level` that is logged: debug, info, warn or error")
+	l.level.Set(slog.LevelWarn)
+	f.TextVar(&l.level, "log-level", &l.level, "least `level` that is logged: debug, info, warn or error")
 	f.BoolVar(&l.json, "log-json", false, "log as JSON")
 }
 
 func (l *logFlags) logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: l.level}
+	opts := &slog.HandlerOptions{Level: &l.level}
 	if l.json {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
@@ -112,7 +162,7 @@ func (l *logFlags) logger(w io.Writer) *slog.Logger {
 // serveUntilStopped runs the system until the program is asked to stop.
 func serveUntilStopped(ctx context.Context, env environment, opts *system.Options, logs *logFlags) error {
 	began := time.Now()
-	opts.Logger = logs.logger(env.stderr)
+	opts.Logger, opts.LogLevel = logs.logger(env.stderr), &logs.level
 	p := newProgress(env.stderr)
 	bad := 0
 	opts.Imported = func(i system.Import) {
@@ -133,7 +183,7 @@ func serveUntilStopped(ctx context.Context, env environment, opts *system.Option
 	p.clear()
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // asked to stop before it was ready, and has stopped
+			return nil //nolint:nilerr // asked to stop before it was ready, and has stopped
 		}
 		return err
 	}
@@ -141,11 +191,12 @@ func serveUntilStopped(ctx context.Context, env environment, opts *system.Option
 		fmt.Fprintf(env.stderr, "%s: %d bad lines in all, of which the first %d are named above\n", opts.File, s.Imported.Bad, badLinesShown)
 	}
 	announce(env.stdout, s, opts, time.Since(began))
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.Ended(): // Stop says why
+	}
 	fmt.Fprintln(env.stdout, "stopping")
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
-	defer cancel()
-	if err := s.Shutdown(end); err != nil {
+	if err := s.Stop(); err != nil {
 		return err
 	}
 	fmt.Fprintln(env.stdout, "stopped")
@@ -163,15 +214,29 @@ func announce(w io.Writer, s *system.System, opts *system.Options, took time.Dur
 	if s.RestaurantsURL != "" && !opts.NoRestaurants {
 		fmt.Fprintf(w, "restaurants  %s\n", s.RestaurantsURL)
 	}
+	if s.OrdersURL != "" {
+		fmt.Fprintf(w, "orders       %s\n", s.OrdersURL)
+		fmt.Fprintf(w, "riders       %s\n", s.RidersURL)
+		fmt.Fprintf(w, "live         %slive/\n", s.LiveURL)
+		if opts.Orders > 0 {
+			fmt.Fprintf(w, "life         %v orders a minute\n", opts.Orders)
+		} else {
+			fmt.Fprintln(w, "life         none: a quiet city")
+		}
+	}
 	if s.ExplorerURL != "" {
 		fmt.Fprintf(w, "explorer     %s\n", s.ExplorerURL)
 	}
 	if s.KernelURL != "" {
+		fmt.Fprintf(w, "console      %sconsole/\n", s.KernelURL)
 		fmt.Fprintf(w, "door         %s\n", s.DoorURL)
 		fmt.Fprintf(w, "rules        %srules/\n", s.KernelURL)
 		fmt.Fprintf(w, "config       %sconfig/page/\n", s.KernelURL)
 		fmt.Fprintf(w, "discovery    %sdiscovery/\n", s.KernelURL)
 		fmt.Fprintf(w, "login        %slogin/signin\n", s.KernelURL)
+	}
+	for _, a := range s.Admin {
+		fmt.Fprintf(w, "admin        %s (%s)\n", a.URL, a.Service)
 	}
 	where := "elsewhere"
 	if s.Embedded {

@@ -154,7 +154,7 @@ func topicOf(ctx context.Context, through http.RoundTripper, href string) (strin
 // warm loads the page twice with each strategy, before anything changes, and
 // waits until the topic is live.
 func (r *run) warm(ctx context.Context, client *resn.Client, topic string) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := client.Listen(ctx, topic); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/gregjones/httpcache"
 
@@ -31,10 +32,12 @@ type strategy struct {
 // newStrategies returns the four, and the resn client of the last.
 func newStrategies(root string, b *bus.Bus) ([]*strategy, *resn.Client, error) {
 	var all []*strategy
+	// How long a page takes is a figure: a slow one is waited for.
+	patience := &storefront.LoaderOptions{Patience: time.Minute}
 	add := func(name string, wire *counter, through http.RoundTripper, closing func(context.Context) error) {
 		all = append(all, &strategy{
 			name:   name,
-			loader: storefront.NewLoader(root, &http.Client{Transport: through}, nil),
+			loader: storefront.NewLoader(root, &http.Client{Transport: through}, patience),
 			wire:   wire,
 			close:  closing,
 		})

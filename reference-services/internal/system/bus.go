@@ -14,57 +14,49 @@ import (
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/bus/natsbus"
 	"github.com/goswale/swale/bus/natsbus/embedded"
+	"github.com/goswale/swale/bus/otelbus"
+	"github.com/goswale/swale/service"
 )
 
 // maxBusBytes bounds what the bus keeps of events that every group has had
 // time to see. A notice has some 300 bytes.
 const maxBusBytes = 1 << 30
 
-// startBus starts the embedded bus, or connects to one that runs elsewhere.
-func (s *System) startBus(ctx context.Context, opts Options) error {
-	if opts.NATS != "" {
-		b, err := ConnectBus(ctx, opts.NATS, s.log)
-		if err != nil {
-			return err
-		}
-		s.Bus, s.NATSURL = b, opts.NATS
-		s.started("connection to the bus", b.Shutdown)
+// startBus starts the embedded bus, unless one runs elsewhere.
+func (s *System) startBus(ctx context.Context) error {
+	if s.opts.NATS != "" {
+		s.NATSURL = s.opts.NATS
 		return nil
 	}
-	host, port, err := s.natsPort(ctx, opts)
+	host, port, err := s.natsPort(ctx)
 	if err != nil {
 		return err
 	}
 	server, err := embedded.Start(ctx, &embedded.Options{
-		Dir: busDir(opts.Data), Host: host, Port: port, Logger: s.log.With("service", "nats"),
+		Dir: busDir(s.opts.Data), Host: host, Port: port, Logger: s.log.With("service", "nats"),
 	})
 	if err != nil {
 		return fmt.Errorf("start the embedded bus: %w", err)
 	}
-	s.started("embedded bus", func(context.Context) error {
+	s.held = append(s.held, func() error {
 		server.Shutdown()
 		return nil
 	})
-	b, err := natsbus.Open(ctx, server.URL(), natsOptions(s.log, server.InProcess()...))
-	if err != nil {
-		return fmt.Errorf("connect to the embedded bus: %w", err)
-	}
-	s.Bus, s.NATSURL, s.Embedded = b, server.URL(), true
-	s.started("connection to the bus", b.Shutdown)
+	s.NATSURL, s.Embedded, s.inside = server.URL(), true, server.InProcess()
 	return nil
 }
 
 // natsPort returns where the embedded bus shall listen. It tries the port
 // itself, because what the server says about one in use helps nobody.
-func (s *System) natsPort(ctx context.Context, opts Options) (host string, port int, err error) {
-	l, err := listen(ctx, opts.NATSListen, "nats-listen")
+func (s *System) natsPort(ctx context.Context) (host string, port int, err error) {
+	l, err := listen(ctx, s.opts.NATSListen, "nats-listen")
 	if err != nil {
 		return "", 0, err
 	}
 	if err := l.Close(); err != nil {
 		return "", 0, err
 	}
-	host, text, err := net.SplitHostPort(opts.NATSListen)
+	host, text, err := net.SplitHostPort(s.opts.NATSListen)
 	if err != nil {
 		return "", 0, err
 	}
@@ -72,16 +64,41 @@ func (s *System) natsPort(ctx context.Context, opts Options) (host string, port 
 	return host, port, err
 }
 
+// connect connects a service to the bus, which is closed when all else of it has
+// ended.
+func (s *System) connect(ctx context.Context, svc *service.Service) (*bus.Bus, error) {
+	opts := natsOptions(svc.Logger(), s.inside...)
+	t := s.telemetry[svc.Name()]
+	if err := otelbus.Instrument(&opts.Bus, &otelbus.Options{TracerProvider: t.TracerProvider(), MeterProvider: t.MeterProvider()}); err != nil {
+		return nil, err
+	}
+	b, err := connectBus(ctx, s.NATSURL, opts)
+	if err == nil {
+		svc.Defer("bus", b.Shutdown)
+	}
+	return b, err
+}
+
+// Connect returns another connection to the system's bus, the caller's to shut
+// down.
+func (s *System) Connect(ctx context.Context) (*bus.Bus, error) {
+	return connectBus(ctx, s.NATSURL, natsOptions(s.log, s.inside...))
+}
+
 // ConnectBus connects to a NATS server with JetStream.
 func ConnectBus(ctx context.Context, url string, logger *slog.Logger) (*bus.Bus, error) {
+	return connectBus(ctx, url, natsOptions(logger))
+}
+
+func connectBus(ctx context.Context, url string, opts *natsbus.Options) (*bus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	b, err := natsbus.Open(ctx, url, natsOptions(logger))
+	b, err := natsbus.Open(ctx, url, opts)
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("no bus answers at %s: start one (swale up does), or name another with --nats (%w)", url, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to the bus at %s: %w", url, err)
+		return nil, fmt.Errorf("the bus at %s can't be used: %w; --nats wants the URL of a NATS server with JetStream, such as nats://127.0.0.1:4222", url, err)
 	}
 	return b, nil
 }

@@ -13,25 +13,27 @@ import (
 const citySeed = 2017
 
 // fill imports the file, or generates a city where there is nothing yet.
-func (s *System) fill(ctx context.Context, service *restaurants.Service, opts Options) (err error) {
+func (s *System) fill(ctx context.Context, owner *restaurants.Service) (err error) {
+	opts := &s.opts
 	if opts.File != "" {
-		if err := s.importFile(ctx, service, opts); err != nil {
+		if err := s.importFile(ctx, owner); err != nil {
 			return err
 		}
 	}
-	if s.Restaurants, err = service.Count(ctx); err != nil {
+	if s.Restaurants, err = owner.Count(ctx); err != nil {
 		return err
 	}
 	if s.Restaurants > 0 || opts.City < 0 || opts.File != "" {
 		return nil
 	}
-	report, err := service.Generate(ctx, opts.City, citySeed)
+	report, err := owner.Generate(ctx, opts.City, citySeed)
 	s.Seeded, s.Restaurants = report.Created, report.Created
 	return err
 }
 
 // importFile imports the restaurants of a file, and tells of the progress.
-func (s *System) importFile(ctx context.Context, service *restaurants.Service, opts Options) error {
+func (s *System) importFile(ctx context.Context, owner *restaurants.Service) error {
+	opts := &s.opts
 	file, err := os.Open(opts.File)
 	if err != nil {
 		return fmt.Errorf("the restaurants to import: %w", err)
@@ -47,7 +49,7 @@ func (s *System) importFile(ctx context.Context, service *restaurants.Service, o
 	}
 	from := &countingReader{next: file}
 	named := 0
-	report, err := service.Import(ctx, from, func(r restaurants.ImportReport) {
+	report, err := owner.Import(ctx, from, func(r restaurants.ImportReport) {
 		for _, bad := range r.BadLines[named:] {
 			tell(Import{Line: bad.Line, Reason: bad.Reason})
 		}

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // listen opens a TCP port. What is the name of the flag that chooses it.
@@ -19,7 +16,7 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another address with --%s, for example --%s 127.0.0.1:0 for any free port (%w)", address, flag, flag, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s (--%s): %w", address, flag, err)
+		return nil, fmt.Errorf("--%s %s: %w; an address is HOST:PORT, such as 127.0.0.1:8080", flag, address, err)
 	}
 	return l, nil
 }
@@ -49,41 +46,76 @@ func baseURL(l net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// server is one service's HTTP server.
-type server struct {
-	name string
-	http *http.Server
-	done chan error
+// ports are those of one service.
+type ports struct{ public, admin net.Listener }
+
+// listen opens the ports of all services, so that one in use is told of before
+// anything is started. Who is given them closes them; the rest is closed with the
+// process's own.
+func (s *System) listen(ctx context.Context) error {
+	o := &s.opts
+	s.ports = make(map[string]ports)
+	services := []struct {
+		name, flag, address string
+		distance            int // from the storefront's port
+		left                bool
+	}{
+		{"storefront", "listen", o.Listen, 0, o.NoStorefront},
+		{"restaurants", "restaurants-listen", o.RestaurantsListen, 1, o.NoRestaurants},
+		{"kernel", "kernel-listen", o.KernelListen, 3, !o.Kernel},
+		{"door", "door-listen", o.DoorListen, 4, !o.Kernel},
+		{"orders", "orders-listen", o.OrdersListen, 5, !o.Delivery},
+		{"riders", "riders-listen", o.RidersListen, 6, !o.Delivery},
+		{"liveops", "live-listen", o.LiveListen, 7, !o.Delivery},
+	}
+	for _, c := range services {
+		if c.left {
+			continue
+		}
+		if o.NoStorefront && !o.Kernel {
+			c.flag, c.distance = "listen", 0 // it runs alone
+		}
+		public, err := s.open(ctx, c.address, c.flag)
+		if err != nil {
+			return err
+		}
+		p := ports{public: public}
+		if o.AdminListen != "off" {
+			address := after(o.AdminListen, c.distance)
+			if o.AdminListen == "" {
+				address = beside(public, c.address)
+			}
+			if p.admin, err = s.open(ctx, address, "admin-listen"); err != nil {
+				return err
+			}
+		}
+		s.ports[c.name] = p
+	}
+	return nil
 }
 
-// serve starts to serve on l. Request contexts end only when the server is
-// closed, not when the program is asked to stop: requests under way finish.
-func serve(name string, l net.Listener, h http.Handler, logger *slog.Logger) *server {
-	s := &server{name: name, done: make(chan error, 1), http: &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.With("service", name).Handler(), slog.LevelWarn),
-	}}
-	go func() { s.done <- s.http.Serve(l) }()
-	return s
+func (s *System) open(ctx context.Context, address, flag string) (net.Listener, error) {
+	l, err := listen(ctx, address, flag)
+	if err == nil {
+		s.held = append(s.held, func() error {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	return l, err
 }
 
-// shutdown lets requests under way finish, and waits for the server's end. It
-// may be called on nil.
-func (s *server) shutdown(ctx context.Context) error {
-	if s == nil {
-		return nil
+// beside returns the address of the admin port of a service that was told to
+// listen on address: out of reach from other machines.
+func beside(l net.Listener, address string) string {
+	port := "0"
+	if _, asked, err := net.SplitHostPort(address); err == nil && asked != "0" {
+		_, port, _ = net.SplitHostPort(l.Addr().String())
 	}
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("%s: requests were cut off: %w", s.name, err), s.http.Close())
-	}
-	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, fmt.Errorf("%s: %w", s.name, served))
-	}
-	return err
+	return after(net.JoinHostPort("127.0.0.1", port), 10)
 }
+
+// url is where a service of this process is.
+func (s *System) url(name string) string { return baseURL(s.ports[name].public) + "/" }

@@ -21,12 +21,12 @@ type dirLock struct{ file *os.File }
 // lockDir makes the directory if need be, and locks it.
 func lockDir(dir string) (*dirLock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("the data directory %s can't be made: %w; choose another one with --data", dir, err)
 	}
 	path := filepath.Join(dir, "lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
-		return nil, fmt.Errorf("lock the data directory: %w", err)
+		return nil, fmt.Errorf("the data directory %s can't be written to: %w; make it writable, or choose another one with --data", dir, err)
 	}
 	if err := lockFile(file); err != nil {
 		owner, _ := io.ReadAll(io.LimitReader(file, 32))

@@ -2,14 +2,16 @@ package system
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/configsvc"
 	"github.com/goswale/swale/hal/explorer"
 	"github.com/goswale/swale/reference-services/storefront"
 	"github.com/goswale/swale/resn"
+	"github.com/goswale/swale/service"
 )
 
 // Bounds on how long the storefront waits for an owner that doesn't answer at
@@ -20,54 +22,83 @@ const (
 	connectWithin = 400 * time.Millisecond
 )
 
-// startStorefront starts the edge service, with its first page warm if the
-// owner answers. It starts without the owner too.
-func (s *System) startStorefront(ctx context.Context, l net.Listener, opts Options) error {
-	log := s.log.With("service", "storefront")
-	settings, err := s.storefrontSettings(ctx, opts)
+// setUpStorefront opens the edge service, with its first page warm if the owner
+// answers. It starts without the owner too.
+func (s *System) setUpStorefront(ctx context.Context, svc *service.Service) error {
+	b, err := s.connect(ctx, svc)
 	if err != nil {
 		return err
 	}
-	client, err := resn.NewClient(s.Bus, &resn.ClientOptions{
+	registry, _, err := s.join(ctx, svc, nil)
+	if err != nil {
+		return err
+	}
+	settings, err := s.storefrontSettings(ctx, svc, b)
+	if err != nil {
+		return err
+	}
+	client, err := resn.NewClient(b, &resn.ClientOptions{
 		// The cache keeps what is at the owner's public origin, whichever
 		// instance has answered.
-		Transport: s.discovered(&http.Transport{
-			DialContext:           (&net.Dialer{Timeout: connectWithin}).DialContext,
-			ResponseHeaderTimeout: answerWithin,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-		}, map[string]string{strings.TrimSuffix(s.RestaurantsURL, "/"): "restaurants"}),
+		Transport: s.discovered(svc, registry, transport(answerWithin),
+			map[string]string{strings.TrimSuffix(s.RestaurantsURL, "/"): "restaurants"}),
 		Guard:  &resn.GuardOptions{Retries: 1},
-		Logger: log,
+		Logger: svc.Logger(),
 	})
 	if err != nil {
 		return err
 	}
-	s.started("storefront's client", client.Close)
-	front := storefront.New(s.RestaurantsURL, client, &storefront.Options{Geohash: opts.Geohash, Settings: settings, Logger: log})
+	svc.Defer("client", client.Close)
+	svc.Show("topics", func() any { return client.Topics() })
+	if err := s.measureClient(svc, client); err != nil {
+		return err
+	}
+	svc.Show("cache", func() any { return client.Cache().Stats() })
+	options := storefront.Options{Geohash: s.opts.Geohash, Settings: settings, Logger: svc.Logger()}
+	if s.opts.Explorer {
+		options.Browse = "/explorer/#"
+	}
+	front := storefront.New(s.RestaurantsURL, client, &options)
 	if page := front.Warm(ctx); page.Degraded() {
-		log.WarnContext(ctx, "the restaurants service doesn't answer yet", "url", s.RestaurantsURL, "error", page.Err)
+		svc.Logger().WarnContext(ctx, "the restaurants service doesn't answer yet", "url", s.RestaurantsURL, "error", page.Err)
 	} else {
 		waitLive(ctx, client)
 		front.Warm(ctx) // what was read before the topic was live is vouched for from now on
 	}
-	var handler http.Handler = front
-	if opts.Explorer {
-		handler = s.explorer(l, front, client)
-	}
-	server := serve("storefront", l, handler, s.log)
-	s.started("storefront", server.shutdown)
-	s.StorefrontURL = baseURL(l) + "/"
-	if err := s.register(ctx, "storefront", s.StorefrontURL); err != nil {
-		return err
+	svc.Handle(front)
+	if s.opts.Explorer {
+		svc.Handle(s.explorer(front, client))
 	}
 	return ctx.Err()
 }
 
+// storefrontSettings watches the storefront's configuration. Nothing has to be
+// written for it to be whole: settings have defaults.
+func (s *System) storefrontSettings(ctx context.Context, svc *service.Service, b *bus.Bus) (func() storefront.Settings, error) {
+	if s.KernelURL == "" {
+		return nil, nil //nolint:nilnil // without a kernel the options hold
+	}
+	client, err := s.configuration(svc, b)
+	if err != nil {
+		return nil, err
+	}
+	w, err := configsvc.Watch[storefront.Settings](ctx, client, "base", "storefront")
+	if err != nil {
+		return nil, err
+	}
+	return func() storefront.Settings {
+		now := *w.Get()
+		if now.Geohash == "" {
+			now.Geohash = s.opts.Geohash
+		}
+		return now
+	}, nil
+}
+
 // explorer puts a page beside the storefront on which a person browses both
 // services, through the storefront's own cache.
-func (s *System) explorer(l net.Listener, front http.Handler, client *resn.Client) http.Handler {
-	s.ExplorerURL = baseURL(l) + "/explorer/"
+func (s *System) explorer(front http.Handler, client *resn.Client) http.Handler {
+	s.ExplorerURL = s.StorefrontURL + "explorer/"
 	page := explorer.New(&explorer.Options{
 		Start: s.RestaurantsURL, Title: "Swale", Transport: client.Cache(),
 	})

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/goswale/swale/bus"
-	"github.com/goswale/swale/discovery"
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/goswale/swale/reference-services/door"
+	"github.com/goswale/swale/service"
+	"github.com/goswale/swale/service/otelservice"
 )
 
 // Options say which parts run, and where.
@@ -26,6 +28,11 @@ type Options struct {
 	Listen            string
 	RestaurantsListen string
 	NATSListen        string
+	// AdminListen is the address of the storefront's admin port; the others'
+	// follow at the distance of their own ports. Of a service that runs alone it is
+	// its own. "off" is none. Default: on the loopback interface, ten ports after
+	// each service's own.
+	AdminListen string
 	// NATS is the URL of a bus that runs elsewhere. Default: one is embedded.
 	NATS string
 	// RestaurantsURL is how others reach the restaurants service: the base of
@@ -43,9 +50,13 @@ type Options struct {
 	// Default: four ports after Listen.
 	DoorListen string
 
-	// Register enters the services of this process into the registry on the bus,
-	// for those that run elsewhere. With Kernel they always are.
-	Register bool
+	// Delivery adds orders, riders and live operations. OrdersListen, RidersListen and
+	// LiveListen are their addresses. Default: five, six and seven ports after Listen.
+	Delivery                               bool
+	OrdersListen, RidersListen, LiveListen string
+	// Orders is how many orders a minute are placed, and looked after, by a city that
+	// lives by itself. Default 0: whatever happens, somebody else does.
+	Orders float64
 
 	// NoStorefront and NoRestaurants leave that service out.
 	NoStorefront, NoRestaurants bool
@@ -65,8 +76,18 @@ type Options struct {
 	// Geohash is what a visitor of the storefront sees who asks for no place.
 	Geohash string
 
-	// Logger is used by everything. Default: nothing is logged.
-	Logger *slog.Logger
+	// Environment is what each service has for its own besides its ports. Instance
+	// and Advertise are for one that runs alone.
+	Environment service.Environment
+
+	// Traces gives each service, by its name, what records its spans. Default:
+	// nothing is recorded, and log lines have the trace that they belong to.
+	Traces func(service string) trace.TracerProvider
+
+	// Logger is used by everything, LogLevel is its level, which the admin ports
+	// can change. Default: nothing is logged.
+	Logger   *slog.Logger
+	LogLevel *slog.LevelVar
 }
 
 // Import says how far an import is.
@@ -84,55 +105,57 @@ type System struct {
 	StorefrontURL  string // empty if left out
 	ExplorerURL    string // empty if there is none
 	RestaurantsURL string
+	OrdersURL      string // empty if there are none, as the next two
+	RidersURL      string
+	LiveURL        string
 	KernelURL      string // empty if there is none
 	DoorURL        string // empty if there is none
 	NATSURL        string
-	Bus            *bus.Bus
+	Admin          []Admin
 	Embedded       bool // the bus runs in this process
 	Seeded         int  // restaurants generated at this start
 	Restaurants    int  // in the database; 0 if the service was left out
 	Imported       Import
 
-	// down are the parts to stop, in the order in which they were started.
-	down []part
-	log  *slog.Logger
+	opts      Options
+	log       *slog.Logger
+	ports     map[string]ports
+	inside    []nats.Option                     // of connections to an embedded bus
+	services  []*service.Service                // in the order of their start
+	telemetry map[string]*otelservice.Telemetry // of each service, by its name
+	held      []func() error                    // by the process, in the order in which it was taken
+	door      atomic.Pointer[door.Door]
+	quiet     func() error // ends the city's life; nil if it has none
 
-	registry *discovery.Registry // nil without a kernel
-	door     atomic.Pointer[door.Door]
+	ended chan struct{} // one of the services has ended
+	once  sync.Once
+	wg    sync.WaitGroup
 }
 
-type part struct {
-	name string
-	stop func(context.Context) error
-}
+// Admin is the admin port of a service.
+type Admin struct{ Service, URL string }
 
 // Start starts what the options ask for, and returns when it is ready. If that
 // fails, what was started is stopped again.
 func Start(ctx context.Context, opts Options) (_ *System, err error) {
-	s := &System{log: opts.Logger}
+	s := &System{log: opts.Logger, ended: make(chan struct{}), telemetry: make(map[string]*otelservice.Telemetry)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if opts.City == 0 {
 		opts.City = 500
 	}
-	if opts.RestaurantsListen == "" {
-		opts.RestaurantsListen = after(opts.Listen, 1)
+	for i, listen := range []*string{
+		&opts.RestaurantsListen, &opts.NATSListen, &opts.KernelListen, &opts.DoorListen, &opts.OrdersListen, &opts.RidersListen, &opts.LiveListen,
+	} {
+		if *listen == "" {
+			*listen = after(opts.Listen, i+1)
+		}
 	}
-	if opts.NATSListen == "" {
-		opts.NATSListen = after(opts.Listen, 2)
-	}
-	if opts.KernelListen == "" {
-		opts.KernelListen = after(opts.Listen, 3)
-	}
-	if opts.DoorListen == "" {
-		opts.DoorListen = after(opts.Listen, 4)
-	}
+	s.opts = opts
 	defer func() {
 		if err != nil {
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			err = errors.Join(err, s.Shutdown(end))
+			err = errors.Join(err, s.Stop())
 		}
 	}()
 
@@ -142,147 +165,118 @@ func Start(ctx context.Context, opts Options) (_ *System, err error) {
 			return nil, fmt.Errorf("the restaurants to import: %w", err)
 		}
 	}
-	if err := s.lock(opts); err != nil {
+	if err := s.lock(); err != nil {
 		return nil, err
 	}
-	ports, err := s.listen(ctx, opts)
-	if err != nil {
+	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.startBus(ctx, opts); err != nil {
+	if err := s.startBus(ctx); err != nil {
 		return nil, err
 	}
 	if opts.Kernel {
-		if err := s.startKernel(ctx, ports.kernel, opts); err != nil {
-			return nil, fmt.Errorf("kernel: %w", err)
+		s.KernelURL = s.url("kernel")
+		if err := s.start(ctx, "kernel", s.setUpKernel); err != nil {
+			return nil, err
 		}
-	}
-	if opts.Register && !opts.Kernel {
-		if err := s.joinRegistry(ctx); err != nil {
-			return nil, fmt.Errorf("registry: %w", err)
-		}
-	}
-	s.RestaurantsURL = opts.Service
-	if s.RestaurantsURL == "" {
-		s.RestaurantsURL = "http://" + opts.RestaurantsListen + "/"
 	}
 	if !opts.NoRestaurants {
-		if err := s.startRestaurants(ctx, ports.restaurants, opts); err != nil {
-			return nil, fmt.Errorf("restaurants: %w", err)
+		if s.RestaurantsURL = opts.RestaurantsURL; s.RestaurantsURL == "" {
+			s.RestaurantsURL = s.url("restaurants")
+		}
+		if err := s.start(ctx, "restaurants", s.setUpRestaurants); err != nil {
+			return nil, err
+		}
+	} else if s.RestaurantsURL = opts.Service; s.RestaurantsURL == "" {
+		s.RestaurantsURL = "http://" + opts.RestaurantsListen + "/"
+	}
+	if opts.Delivery {
+		s.OrdersURL, s.RidersURL, s.LiveURL = s.url("orders"), s.url("riders"), s.url("liveops")
+		if err := s.start(ctx, "orders", s.setUpOrders); err != nil {
+			return nil, err
+		}
+		if err := s.start(ctx, "riders", s.setUpRiders); err != nil {
+			return nil, err
+		}
+		if err := s.start(ctx, "liveops", s.setUpLive); err != nil {
+			return nil, err
 		}
 	}
 	if !opts.NoStorefront {
-		if err := s.startStorefront(ctx, ports.storefront, opts); err != nil {
-			return nil, fmt.Errorf("storefront: %w", err)
+		s.StorefrontURL = s.url("storefront")
+		if err := s.start(ctx, "storefront", s.setUpStorefront); err != nil {
+			return nil, err
 		}
 	}
 	if opts.Kernel {
-		if err := s.startDoor(ctx, ports.door, opts); err != nil {
-			return nil, fmt.Errorf("door: %w", err)
+		s.DoorURL = s.url("door")
+		if err := s.start(ctx, "door", s.setUpDoor); err != nil {
+			return nil, err
+		}
+	}
+	if opts.Delivery && opts.Orders > 0 {
+		if s.quiet, err = s.live(ctx); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// Shutdown stops everything, last started first: the storefront finishes what
-// it was asked for while the restaurants service still answers, that one while
-// the bus still carries its last notices. It returns what didn't end in time.
+// Ended is closed when one of the services has ended: Stop then says why.
+func (s *System) Ended() <-chan struct{} { return s.ended }
+
+// Stop stops everything, last started first: the city comes to rest, the storefront
+// finishes what it was asked for while the restaurants service still answers, that
+// one while the bus still carries its last notices. It returns what went wrong, now or before.
 // Calling it again does nothing.
-func (s *System) Shutdown(ctx context.Context) error {
+func (s *System) Stop() error {
 	var errs []error
-	for len(s.down) > 0 {
-		p := s.down[len(s.down)-1]
-		s.down = s.down[:len(s.down)-1]
-		began := time.Now()
-		err := p.stop(ctx)
-		s.log.Debug("stopped", "part", p.name, "took", time.Since(began), "error", err)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
+	if s.quiet != nil {
+		errs = append(errs, s.quiet())
+		s.quiet = nil
+	}
+	for len(s.services) > 0 {
+		last := s.services[len(s.services)-1]
+		s.services = s.services[:len(s.services)-1]
+		last.Stop(nil)
+		if err := last.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", last.Name(), err))
 		}
+	}
+	s.wg.Wait()
+	for len(s.held) > 0 {
+		errs = append(errs, s.held[len(s.held)-1]())
+		s.held = s.held[:len(s.held)-1]
 	}
 	return errors.Join(errs...)
 }
 
-func (s *System) started(name string, stop func(context.Context) error) {
-	s.down = append(s.down, part{name, stop})
-}
-
-// run runs a part in the background until the system stops. What it returns when
-// it is asked to end counts as a failure of stopping it, unless it is that.
-func (s *System) run(ctx context.Context, name string, part func(context.Context) error) {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- part(running) }()
-	s.started(name, func(ctx context.Context) error {
-		stop()
-		select {
-		case err := <-done:
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
-		case <-ctx.Done():
-			return fmt.Errorf("it still works: %w", ctx.Err())
-		}
-	})
-}
-
 // lock locks the directories of the parts that keep something, each its own:
 // services that run in processes of their own may share Data.
-func (s *System) lock(opts Options) error {
+func (s *System) lock() error {
 	var dirs []string
-	if opts.NATS == "" {
-		dirs = append(dirs, busDir(opts.Data))
+	if s.opts.NATS == "" {
+		dirs = append(dirs, busDir(s.opts.Data))
 	}
-	if !opts.NoRestaurants {
-		dirs = append(dirs, restaurantsDir(opts.Data))
+	if !s.opts.NoRestaurants {
+		dirs = append(dirs, domainDir(s.opts.Data, "restaurants"))
 	}
-	if opts.Kernel {
-		dirs = append(dirs, kernelDir(opts.Data))
+	if s.opts.Delivery {
+		dirs = append(dirs, domainDir(s.opts.Data, "orders"), domainDir(s.opts.Data, "riders"), domainDir(s.opts.Data, "liveops"))
+	}
+	if s.opts.Kernel {
+		dirs = append(dirs, kernelDir(s.opts.Data))
 	}
 	for _, dir := range dirs {
 		l, err := lockDir(dir)
 		if err != nil {
 			return err
 		}
-		s.started("lock of "+dir, func(context.Context) error { return l.release() })
+		s.held = append(s.held, l.release)
 	}
 	return nil
 }
 
-func busDir(data string) string         { return filepath.Join(data, "nats") }
-func restaurantsDir(data string) string { return filepath.Join(data, "restaurants") }
-
-// ports are the listeners of the services, nil for what is left out.
-type ports struct{ storefront, restaurants, kernel, door net.Listener }
-
-func (s *System) listen(ctx context.Context, opts Options) (p ports, err error) {
-	open := func(address, flag string) net.Listener {
-		if err != nil {
-			return nil
-		}
-		var l net.Listener
-		if l, err = listen(ctx, address, flag); err != nil {
-			return nil
-		}
-		// The server closes it first, usually.
-		s.started("port "+l.Addr().String(), func(context.Context) error {
-			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			return nil
-		})
-		return l
-	}
-	if !opts.NoStorefront {
-		p.storefront = open(opts.Listen, "listen")
-	}
-	if !opts.NoRestaurants {
-		p.restaurants = open(opts.RestaurantsListen, "restaurants-listen")
-	}
-	if opts.Kernel {
-		p.kernel = open(opts.KernelListen, "kernel-listen")
-		p.door = open(opts.DoorListen, "door-listen")
-	}
-	return p, err
-}
+func busDir(data string) string             { return filepath.Join(data, "nats") }
+func domainDir(data, service string) string { return filepath.Join(data, service) }
+func kernelDir(data string) string          { return filepath.Join(data, "kernel") }

@@ -13,7 +13,7 @@ import (
 	"github.com/goswale/swale/resn"
 )
 
-// Options configures a [Storefront]. The zero value, and nil, are useful.
+// Options configures a [Service]. The zero value, and nil, are useful.
 type Options struct {
 	// Geohash is the area that a visitor sees who asks for none. Default: the
 	// first restaurants of the whole list.
@@ -28,6 +28,11 @@ type Options struct {
 	// Settings, if given, is asked for each page instead of Geohash and Size, so
 	// that they can change while the process runs.
 	Settings func() Settings
+
+	// Browse is put before the URL of a restaurant where people follow it, such
+	// as "/explorer/#" for a page that shows and changes resources. Default: the
+	// link leads to the resource itself.
+	Browse string
 
 	// Loader configures how pages are made.
 	Loader *LoaderOptions
@@ -54,7 +59,7 @@ func (s Settings) Validate() error {
 }
 
 // first is the page that a visitor sees who asks for nothing in particular.
-func (s *Storefront) first() Query {
+func (s *Service) first() Query {
 	if s.opts.Settings != nil {
 		now := s.opts.Settings()
 		return Query{Geohash: now.Geohash, Size: min(max(now.Size, 1), s.opts.MaxSize)}
@@ -62,9 +67,9 @@ func (s *Storefront) first() Query {
 	return Query{Geohash: s.opts.Geohash, Size: s.opts.Size}
 }
 
-// Storefront is the edge service as an http.Handler. It is safe for concurrent
+// Service is the edge service as an http.Handler. It is safe for concurrent
 // use.
-type Storefront struct {
+type Service struct {
 	root   string
 	client *resn.Client
 	loader *Loader
@@ -75,11 +80,11 @@ type Storefront struct {
 	poor atomic.Bool // the last page lacked something
 }
 
-// New returns a storefront for the restaurants service whose root document is
-// at root. Everything it reads goes through client, which stays the caller's
-// to close.
-func New(root string, client *resn.Client, opts *Options) *Storefront {
-	s := &Storefront{root: root, client: client, mux: http.NewServeMux(), view: newView()}
+// New returns the service in front of the restaurants service whose root document
+// is at root. Everything it reads goes through client, which stays the caller's to
+// close.
+func New(root string, client *resn.Client, opts *Options) *Service {
+	s := &Service{root: root, client: client, mux: http.NewServeMux(), view: newView()}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -97,14 +102,12 @@ func New(root string, client *resn.Client, opts *Options) *Storefront {
 	s.mux.Handle("GET /nearby", hal.Handler(s.serveNearby))
 	s.mux.HandleFunc("GET /healthz", s.serveHealth)
 	s.mux.HandleFunc("GET /icon.svg", serveIcon)
-	s.mux.Handle("/", hal.Handler(func(http.ResponseWriter, *http.Request) error {
-		return hal.NewProblem(http.StatusNotFound, "There is nothing here. Begin at /.")
-	}))
+	s.mux.Handle("/", hal.Handler(s.serveNothing))
 	return s
 }
 
 // ServeHTTP answers with HAL, or with HTML for those who prefer it.
-func (s *Storefront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -118,7 +121,7 @@ func wantsHTML(r *http.Request) bool {
 	return hal.Negotiate(r.Header["Accept"], hal.HALType, hal.JSONType, htmlType) == htmlType
 }
 
-func (s *Storefront) serveRoot(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) serveRoot(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Accept")
 	if wantsHTML(r) {
 		return s.view.front(w, r, s)
@@ -126,13 +129,13 @@ func (s *Storefront) serveRoot(w http.ResponseWriter, r *http.Request) error {
 	return hal.Write(w, r, http.StatusOK, s.rootDocument(), &hal.WriteOptions{CacheControl: "max-age=60"})
 }
 
-func (s *Storefront) serveNearby(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) serveNearby(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Accept")
 	q, problem := s.query(r)
 	html := wantsHTML(r)
 	if problem != nil {
 		if html {
-			return s.view.problem(w, r, s, problem)
+			return s.view.problem(w, r, s, "That can't be asked for", problem)
 		}
 		return problem
 	}
@@ -151,9 +154,18 @@ func (s *Storefront) serveNearby(w http.ResponseWriter, r *http.Request) error {
 	return hal.Write(w, r, status, newPageDocument(page, r.URL.RequestURI(), topics), nil)
 }
 
+func (s *Service) serveNothing(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	problem := hal.NewProblem(http.StatusNotFound, "There is nothing here. Begin at /.")
+	if wantsHTML(r) {
+		return s.view.problem(w, r, s, "Not found", problem)
+	}
+	return problem
+}
+
 // log says when pages begin to lack something, and when they are whole again;
 // not each time, because an owner may be down for long.
-func (s *Storefront) log(ctx context.Context, p *Page) {
+func (s *Service) log(ctx context.Context, p *Page) {
 	poor := p.Degraded()
 	if s.poor.Swap(poor) == poor {
 		return
@@ -167,7 +179,7 @@ func (s *Storefront) log(ctx context.Context, p *Page) {
 }
 
 // query reads what a request asks for.
-func (s *Storefront) query(r *http.Request) (Query, *hal.Problem) {
+func (s *Service) query(r *http.Request) (Query, *hal.Problem) {
 	values := r.URL.Query()
 	q := s.first()
 	if values.Has("geohash") {
@@ -203,7 +215,7 @@ type healthDocument struct {
 	Topics []topicDocument `json:"topics"`
 }
 
-func (s *Storefront) serveHealth(w http.ResponseWriter, r *http.Request) {
+func (s *Service) serveHealth(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	err := hal.Write(w, r, http.StatusOK, healthDocument{Status: "pass", Topics: newTopicDocuments(s.client.Topics())}, nil)
 	if err != nil {
@@ -213,6 +225,6 @@ func (s *Storefront) serveHealth(w http.ResponseWriter, r *http.Request) {
 
 // Warm loads the page that a visitor sees first, so that the topic is
 // subscribed to and the cache is warm before the first visitor comes.
-func (s *Storefront) Warm(ctx context.Context) *Page {
+func (s *Service) Warm(ctx context.Context) *Page {
 	return s.loader.Load(ctx, s.first())
 }

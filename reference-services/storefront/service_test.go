@@ -57,15 +57,15 @@ func getPage(t *testing.T, h http.Handler, target string) page {
 	return p
 }
 
-// warmed returns a storefront whose cache holds a page that is vouched for, for as
+// warmed returns a service whose cache holds a page that is vouched for, for as
 // long as the test takes.
-func warmed(t *testing.T, items int) (*storefront.Storefront, *owner, *resn.Client) {
+func warmed(t *testing.T, items int) (*storefront.Service, *owner, *resn.Client) {
 	t.Helper()
 	return warmedFor(t, items, patience)
 }
 
 // warmedFor is warmed with another lease.
-func warmedFor(t *testing.T, items int, lease time.Duration) (*storefront.Storefront, *owner, *resn.Client) {
+func warmedFor(t *testing.T, items int, lease time.Duration) (*storefront.Service, *owner, *resn.Client) {
 	t.Helper()
 	b := newBus(t)
 	o := newOwner(t, b, items)
@@ -77,6 +77,19 @@ func warmedFor(t *testing.T, items int, lease time.Duration) (*storefront.Storef
 	eventually(t, "the topic goes live", func() bool { return client.Topics()[0].Live })
 	getPage(t, s, "/nearby?size=20")
 	return s, o, client
+}
+
+func TestRestaurantsAreFollowedWhereTheyCanBeChanged(t *testing.T) {
+	b := newBus(t)
+	o := newOwner(t, b, 3)
+	defer o.down()
+	client := newClient(t, b, patience)
+	for browse, want := range map[string]string{"": o.URL + "/item/1", "/explorer/#": "/explorer/#" + o.URL + "/item/1"} {
+		s := storefront.New(o.URL, client, &storefront.Options{Browse: browse})
+		if html := get(t, s, "/nearby", "text/html").Body.String(); !strings.Contains(html, `<a href="`+want+`">`) {
+			t.Errorf("with Browse %q the page must link to %s; it is %s", browse, want, html)
+		}
+	}
 }
 
 func TestAWarmPageAsksTheOwnerNothing(t *testing.T) {
@@ -104,11 +117,11 @@ func TestAChangeShowsOnTheNextPageAfterItsNotice(t *testing.T) {
 	s, o, client := warmed(t, 20)
 	defer o.down()
 	seen := client.Topics()[0].Notices
-	o.rename(7, "Chez Swale")
+	o.rename(7, "Renamed")
 	eventually(t, "the notice is taken in", func() bool { return client.Topics()[0].Notices > seen })
 	o.asked()
 	p := getPage(t, s, "/nearby?size=20")
-	if got := p.Embedded.Items[7].Name; got != "Chez Swale" {
+	if got := p.Embedded.Items[7].Name; got != "Renamed" {
 		t.Errorf("item 7 is %q on the page after its notice; it must be the new name", got)
 	}
 	if n := o.asked(); n > 2 {
@@ -122,7 +135,7 @@ func TestAChangeShowsOnTheNextPageAfterItsNotice(t *testing.T) {
 func TestWithoutTheOwnerThePageShowsWhatItMayAndSaysSo(t *testing.T) {
 	s, o, client := warmedFor(t, 20, 3*time.Second)
 	seen := client.Topics()[0].Notices
-	o.rename(7, "Chez Swale") // announced, never fetched
+	o.rename(7, "Renamed") // announced, never fetched
 	eventually(t, "the notice is taken in", func() bool { return client.Topics()[0].Notices > seen })
 	o.down()
 
@@ -134,8 +147,8 @@ func TestWithoutTheOwnerThePageShowsWhatItMayAndSaysSo(t *testing.T) {
 	if p.Degraded == nil || p.Degraded.Since == "" || p.Degraded.Reason == "" {
 		t.Fatalf("degraded is %+v; the page must say that something is missing, why and since when", p.Degraded)
 	}
-	if len(p.Degraded.Missing) != 1 || !strings.HasSuffix(p.Degraded.Missing[0].Href, "/r/7") || p.Degraded.Missing[0].Title != "place 7" {
-		t.Errorf("missing is %+v; only /r/7 changed and can't be had, an older version must not be shown for it", p.Degraded.Missing)
+	if len(p.Degraded.Missing) != 1 || !strings.HasSuffix(p.Degraded.Missing[0].Href, "/item/7") || p.Degraded.Missing[0].Title != "place 7" {
+		t.Errorf("missing is %+v; only /item/7 changed and can't be had, an older version must not be shown for it", p.Degraded.Missing)
 	}
 	if len(p.Embedded.Items) != 19 || len(p.Links.Items) != 20 {
 		t.Errorf("%d items are embedded and %d linked; 19 are known, and the missing one stays linked", len(p.Embedded.Items), len(p.Links.Items))
@@ -193,7 +206,7 @@ func TestTheRootLeadsByLinksToARestaurant(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(resp.Body)
-	if !strings.Contains(string(body), "Bistro 0") {
+	if !strings.Contains(string(body), "Alder 0") {
 		t.Errorf("the first item of the page is %s; it must be a restaurant of the owner", body)
 	}
 }
@@ -207,7 +220,7 @@ func TestPeopleGetAPageThatNeedsNoScript(t *testing.T) {
 	})
 	w := get(t, s, "/nearby?size=20", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
 	html := w.Body.String()
-	for _, want := range []string{`<html lang="en">`, `name="viewport"`, "from cache", "<svg", `role="img"`, "Requests to the owner", "live", "Bistro 1<"} {
+	for _, want := range []string{`<html lang="en">`, `name="viewport"`, "from cache", "<svg", `role="img"`, "Requests to the owner", "live", "Alder 1<"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -237,6 +250,9 @@ func TestBadQuestionsAreExplained(t *testing.T) {
 	}
 	if w := get(t, s, "/nothing", ""); w.Code != http.StatusNotFound {
 		t.Errorf("GET /nothing: %d, want 404", w.Code)
+	}
+	if w := get(t, s, "/nothing", "text/html"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "There is nothing here. Begin at /.") || !strings.Contains(w.Body.String(), "<form") {
+		t.Errorf("GET /nothing in a browser: %d, want 404 and a way on: %s", w.Code, w.Body)
 	}
 	if w := get(t, s, "/healthz", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"pass"`) {
 		t.Errorf("GET /healthz: %d %s", w.Code, w.Body)

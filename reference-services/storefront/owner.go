@@ -2,22 +2,22 @@ package storefront
 
 import "strings"
 
-// Relations that the storefront follows. It knows no path of another service.
+// Relations that are followed. This service knows no path of another service.
 const (
 	relSearch = "restaurants" // from the root of the restaurants service, templated
 	relItem   = "item"        // from a list to its members (RFC 6573)
 )
 
-// Restaurant is what the storefront reads of a restaurant. It takes what it
-// shows and passes over the rest.
+// Restaurant is what is read of a restaurant: what is shown. The rest is passed
+// over.
 type Restaurant struct {
-	Name     string   `json:"name"`
-	Cuisine  string   `json:"cuisine"`
-	Borough  string   `json:"borough"`
-	Address  Address  `json:"address"`
-	Location Location `json:"location"`
-	Status   string   `json:"status"` // "closed" is shown, anything else isn't
-	Prep     int      `json:"prep_minutes"`
+	Name        string   `json:"name"`
+	Cuisine     string   `json:"cuisine"`
+	Borough     string   `json:"borough"`
+	Address     Address  `json:"address"`
+	Location    Location `json:"location"`
+	Status      string   `json:"status"` // "closed" is shown, anything else isn't
+	PrepMinutes int      `json:"prep_minutes"`
 }
 
 // Closed says whether it takes no orders now.
@@ -41,5 +41,5 @@ func (a Address) String() string {
 	return strings.Join(strings.Fields(a.Building+" "+a.Street+" "+a.Zip), " ")
 }
 
-// list is what the storefront reads of a list of restaurants: its links.
+// list is what is read of a list of restaurants: its links.
 type list struct{}

@@ -38,15 +38,15 @@ type State struct {
 
 // Address is where a restaurant is, in words.
 type Address struct {
-	Building string `json:"building" form:"maxlength=50"`
-	Street   string `json:"street" form:"maxlength=200"`
-	Zipcode  string `json:"zipcode" form:"maxlength=20"`
+	Building string `json:"building" prompt:"Building" form:"maxlength=50"`
+	Street   string `json:"street" prompt:"Street" form:"maxlength=200"`
+	Zipcode  string `json:"zipcode" prompt:"ZIP code" form:"maxlength=20"`
 }
 
 // Location is where a restaurant is, in degrees (WGS 84).
 type Location struct {
-	Lat float64 `json:"lat" form:"min=-90,max=90"`
-	Lon float64 `json:"lon" form:"min=-180,max=180"`
+	Lat float64 `json:"lat" prompt:"Latitude, in degrees" form:"min=-90,max=90"`
+	Lon float64 `json:"lon" prompt:"Longitude, in degrees" form:"min=-180,max=180"`
 }
 
 // The values of State.Status.
@@ -82,7 +82,7 @@ func (s *State) Validate() []hal.FieldError {
 			wrong(f.pointer, "It has a control character, such as a tab or a line break.")
 		}
 	}
-	// Nobody cooks in the Gulf of Guinea: zeros are what is left out.
+	// Where both are zero is open sea: zeros are what was left out.
 	if s.Location == (Location{}) {
 		wrong("#/location", "A restaurant is somewhere: lat and lon are needed.")
 	}
