@@ -47,11 +47,15 @@ type said struct {
 	epoch  string
 	era    int // the epoch's place among those of the topic, for people
 	seq    uint64
+	at     time.Time // the owner's
+	claim  string    // of a topic, for people
 }
 
 func (s *said) text() string {
 	number := fmt.Sprintf(" %s/%d.%d", s.topic, s.era, s.seq)
 	switch {
+	case s.kind == "claim":
+		return "claim of " + s.claim
 	case s.kind == "watermark":
 		return "watermark" + number
 	case s.change != nil:
@@ -65,6 +69,7 @@ type conn struct {
 	broker  *broker
 	process *process
 	cut     bool // with broker.mu
+	unaware bool // and publishing goes on, to nobody
 }
 
 var errCut = errors.New("the connection is cut")
@@ -75,7 +80,7 @@ func (c *conn) Info() driver.Info { return driver.Info{Name: "simulated"} }
 // cut off, or not be told what became of them.
 func (c *conn) Publish(_ context.Context, topic string, msgs []driver.Message, done func(int, error)) {
 	for i := range msgs {
-		if err := c.process.pass(); err != nil {
+		if err := c.process.pass(turnOf(topic)); err != nil {
 			done(i, err)
 			continue
 		}
@@ -88,6 +93,10 @@ func (b *broker) take(c *conn, topic string, m driver.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.cut {
+		if c.unaware {
+			b.w.understand(c.process, topic, &m) // numbers will tell
+			return nil
+		}
 		return errCut
 	}
 	ch := b.channel(topic)
@@ -98,7 +107,7 @@ func (b *broker) take(c *conn, topic string, m driver.Message) error {
 		b.w.say(c.process.name, []string{topic}, "publishes in vain")
 		return errCut
 	}
-	l := letter{m: m, said: b.w.understand(topic, &m)}
+	l := letter{m: m, said: b.w.understand(c.process, topic, &m)}
 	if l.said.kind != "watermark" {
 		b.w.say(c.process.name, []string{topic}, "publishes %s", l.said.text())
 	}
@@ -119,13 +128,17 @@ func (b *broker) channel(topic string) *channel {
 }
 
 // understand reads a message and notes how a change was announced.
-func (w *world) understand(topic string, m *driver.Message) said {
+func (w *world) understand(p *process, topic string, m *driver.Message) said {
 	s := said{topic: topic}
 	var e bus.Event
 	if err := e.UnmarshalJSON(m.Body); err != nil {
 		return s
 	}
-	s.kind, s.tag, s.epoch = e.Type[len("resn."):], e.Extension("etag"), e.Extension("epoch")
+	s.kind, s.tag, s.epoch, s.at = e.Type[len("resn."):], e.Extension("etag"), e.Extension("epoch"), e.Time
+	if s.kind == "claim" {
+		s.claim = fmt.Sprintf("%s by %s, term %s, TTL %s ms", e.Subject, e.Extension("owner"), e.Extension("term"), e.Extension("ttl"))
+		return s
+	}
 	s.seq, _ = strconv.ParseUint(e.Extension("sequence"), 10, 64)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +161,7 @@ func (w *world) understand(topic string, m *driver.Message) said {
 		}
 		s.change = r.past[n]
 	} else {
-		s.change = r.last() // a publisher announces one change of a resource after the other
+		s.change = p.made[r] // a publisher announces one change of a resource after the other
 	}
 	if s.change.epoch == "" {
 		s.change.epoch, s.change.seq = s.epoch, s.seq
@@ -166,6 +179,7 @@ type subscription struct {
 	missed  []letter // while cut
 	stray   []letter // lost, but may come late
 	silent  bool     // the broker has forgotten it, and says nothing
+	losing  bool     // the next notice
 	closed  bool
 }
 
@@ -201,10 +215,12 @@ func (s *subscription) push(l letter, rng *rand.Rand) {
 	switch f := rng.Float64(); {
 	case s.process.conn.cut:
 		s.missed = append(s.missed, l)
-	case s.silent || f < chaos*0.4:
+	case s.silent || f < chaos*0.4 || s.losing && l.said.change != nil:
+		found := s.losing || rng.IntN(2) == 0
+		s.losing = false
 		s.broker.w.tally.count(countLost)
 		s.broker.w.say("bus", []string{s.topic, s.process.name}, "loses %s for %s", l.said.text(), s.process.name)
-		if l.said.kind != "watermark" && rng.IntN(2) == 0 {
+		if l.said.kind != "watermark" && found {
 			s.stray = append(s.stray, l)
 		}
 	case f < chaos*0.7:
@@ -241,7 +257,9 @@ func (s *subscription) hand(l letter) {
 		s.broker.w.say("bus", []string{s.topic, s.process.name}, "brings %s %s", s.process.name, l.said.text())
 	}
 	s.sink.Message(l.m)
-	s.process.heard(&l.said)
+	if l.said.kind != "claim" {
+		s.process.heard(&l.said)
+	}
 }
 
 func stateName(s driver.State) string {
@@ -277,6 +295,13 @@ func (s *subscription) forget(on bool) {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
 	s.silent = on
+}
+
+// mislay loses the next notice, which may be found again.
+func (s *subscription) mislay() {
+	s.broker.mu.Lock()
+	defer s.broker.mu.Unlock()
+	s.losing = true
 }
 
 // find delivers something that was lost, and reports whether there was something.
@@ -321,6 +346,13 @@ func (b *broker) turn(p *process, cut, tell, hole bool) {
 			s.missed = nil
 		}
 	}
+}
+
+// deceive has a process that is cut off believe that it publishes, or not.
+func (b *broker) deceive(p *process, on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.conn.unaware = on
 }
 
 func (c *conn) CreateGroup(context.Context, string, string) error { return errors.ErrUnsupported }

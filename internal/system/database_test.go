@@ -127,7 +127,7 @@ func (d dialect) Backlog(context.Context, *sql.DB, string) (driver.Backlog, erro
 }
 
 func (d dialect) Lead(_ context.Context, _ *sql.DB, opts driver.LeadOptions) (driver.Leadership, error) {
-	if err := d.process.pass(); err != nil {
+	if err := d.process.pass(turnDatabase); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
@@ -165,7 +165,7 @@ func (l *leadership) held() error {
 // ask calls f with the mutex held if the lease is. The process may be suspended
 // before and after.
 func (l *leadership) ask(f func()) error {
-	if err := l.process.pass(); err != nil {
+	if err := l.process.pass(turnDatabase); err != nil {
 		return err
 	}
 	l.db.mu.Lock()
@@ -177,7 +177,7 @@ func (l *leadership) ask(f func()) error {
 	if err != nil {
 		return err
 	}
-	return l.process.pass()
+	return l.process.pass(turnDatabase)
 }
 
 func (l *leadership) Topics(context.Context) (topics []driver.Topic, err error) {
@@ -248,7 +248,7 @@ func (l *leadership) Load(_ context.Context, topic string, after uint64, limit i
 }
 
 func (l *leadership) Close(context.Context) error {
-	if err := l.process.pass(); err != nil {
+	if err := l.process.pass(turnDatabase); err != nil {
 		return err
 	}
 	l.db.mu.Lock()

@@ -7,7 +7,7 @@
 // TestSimulator runs the real relay and outbox, the real publisher, the real
 // listener and the real cache inside a bubble of testing/synctest, between a
 // database and a bus that do everything that a database and a bus may do to them.
-// A seed decides what happens in which order.
+// A seed decides what happens in which order, and every run of it is the same.
 //
 //	go test ./internal/system -run 'TestSimulator$'                 # thousands of seeds
 //	go test ./internal/system -run 'TestSimulator$' -sim.seeds=1e6  # as many as you like
@@ -23,9 +23,13 @@
 //	world_test.go       a seed's world and the steps it takes
 //	history_test.go     resources and what was true of them when
 //	database_test.go    a database that an outbox can live in
+//	trouble_test.go     what goes wrong
 //	owner_test.go       the services that own: processes with relays or publishers
+//	tenure_test.go      who owns a topic
 //	broker_test.go      the bus, which delays, repeats, loses and parts
 //	process_test.go     the services that read
+//	turns_test.go       who acts at which nanosecond, so that runs repeat
+//	repeat_test.go      that they do
 //	exchange_test.go    requests on their way to the owner and back
 //	judge_test.go       what is allowed: the guarantees
 //	timeline_test.go    what happened, for people

@@ -69,13 +69,13 @@ func through(t *testing.T, server, address string) string {
 
 func cleanNATS(t *testing.T, server, prefix string) {
 	t.Helper()
-	nc, err := nats.Connect(server)
+	nc, err := nats.Connect(server, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Errorf("clean up: %v", err)
 		return
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Errorf("clean up: %v", err)
 		return

@@ -83,7 +83,7 @@ func Example() {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	db, err := sql.Open("sqlite", filepath.Join(folder, "diner.db"))
+	db, err := sql.Open("sqlite", filepath.Join(folder, "diner.db")+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_txlock=immediate")
 	if err != nil {
 		panic(err)
 	}

@@ -19,20 +19,13 @@ func (w *world) register() {
 	w.arrived = nil
 	w.mu.Unlock()
 	slices.SortStableFunc(arrived, func(a, b *exchange) int {
-		return cmp.Or(a.p.id-b.p.id, cmp.Compare(a.res.path+a.want.query+a.want.lang+a.method, b.res.path+b.want.query+b.want.lang+b.method))
+		return cmp.Or(a.p.id-b.p.id, a.sentAt.Compare(b.sentAt), strings.Compare(a.text(), b.text()))
 	})
 	for _, x := range arrived {
 		x.sent = w.step
 		x.id = len(w.exchanges) + 1
 		w.exchanges = append(w.exchanges, x)
-		how := ""
-		if x.noCache {
-			how = ", no-cache"
-		}
-		if x.ifMatch != "" {
-			how += ", if not " + x.ifMatch
-		}
-		w.say(x.p.name, []string{x.res.path}, "request %d: %s %s%s%s", x.id, x.method, x.res.path, x.want.query, how)
+		w.say(x.p.name, []string{x.res.path}, "request %d: %s", x.id, x.text())
 		if x.method == http.MethodGet {
 			w.tally.count(countRequests)
 			w.judgeRequest(x)
@@ -52,6 +45,18 @@ func (w *world) register() {
 	}
 }
 
+// text is what the request says.
+func (x *exchange) text() string {
+	text := x.method + " " + x.res.path + x.want.query + " " + x.want.lang
+	if x.noCache {
+		text += ", no-cache"
+	}
+	if x.ifMatch != "" {
+		text += ", if not " + x.ifMatch
+	}
+	return text
+}
+
 func (w *world) land(x *exchange) {
 	if x.method != http.MethodGet {
 		// Whatever became of it, it may have changed something.
@@ -61,11 +66,13 @@ func (w *world) land(x *exchange) {
 		}
 	}
 	x.done, x.doneAt = w.step, time.Now()
-	if n, ok := x.p.wrote[x.res.path]; ok {
-		w.mu.Lock()
-		x.announced = w.heardOf(x.p, x.res.past[n])
-		w.mu.Unlock()
+	w.mu.Lock()
+	for _, part := range x.res.parts {
+		if n, ok := x.p.wrote[part.path]; ok && !w.heardOf(x.p, part.past[n]) {
+			x.unheard = append(x.unheard, part)
+		}
 	}
+	w.mu.Unlock()
 	w.flying = slices.DeleteFunc(w.flying, func(o *exchange) bool { return o == x })
 }
 
@@ -201,6 +208,7 @@ func (w *world) answerWrite(x *exchange) {
 		if x.makes.n > x.p.wrote[x.res.path] {
 			x.p.wrote[x.res.path], x.p.wroteAt[x.res.path] = x.makes.n, w.step
 		}
+		h.Set("Cache-Control", "max-age=0, resn="+strconv.Quote(x.res.topic))
 		if tag := x.makes.noticeTag(); tag != "" && w.plan.writeTags {
 			h.Set("Etag", tag)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/goswale/swale/resn"
 )
 
 // judge compares what somebody got with the truth, and with what the guarantees
@@ -93,12 +95,16 @@ func lastBefore(heard []notice, step int) int {
 	return -1
 }
 
-// judgeWrites: who comes after an own write doesn't get what was asked before it.
+// judgeWrites: who comes after an own write doesn't get what was asked before it,
+// neither of what was written nor of what shows it.
 func (w *world) judgeWrites(a *ask, x *exchange, about []string) {
-	at, ok := a.p.wroteAt[x.res.path]
-	if ok && x.sent < at && at < a.start && x.sees[x.res.path] < a.p.wrote[x.res.path] {
-		w.breaks("G6", about, "%s came at step %d and got %s, although its process had written version %d at step %d",
-			a.name(), a.start, x.sees, a.p.wrote[x.res.path], at)
+	for _, part := range x.res.parts {
+		at, ok := a.p.wroteAt[part.path]
+		n, shown := x.sees[part.path]
+		if ok && shown && x.sent < at && at < a.start && n < a.p.wrote[part.path] {
+			w.breaks("G6", about, "%s came at step %d and got %s, although its process had written version %d of %s at step %d",
+				a.name(), a.start, x.sees, a.p.wrote[part.path], part.path, at)
+		}
 	}
 }
 
@@ -114,11 +120,13 @@ func (w *world) judgeHit(a *ask, x *exchange, about []string) {
 		w.tally.count(countVouched)
 		// Own writes are seen, whatever replicas show, until their notices came:
 		// then it is for these to say.
-		n, ok := a.p.wrote[x.res.path]
-		if shown, shows := x.sees[x.res.path]; ok && shows && shown < n && x.sent > a.p.wroteAt[x.res.path] && !x.shows(x.res, n) && !x.announced {
-			w.breaks("G6", about, "%s got %s from the store, vouched for, but its process had written version %d at step %d, before request %d",
-				a.name(), x.sees, n, a.p.wroteAt[x.res.path], x.id)
-			return
+		for _, part := range x.unheard {
+			n, at := a.p.wrote[part.path], a.p.wroteAt[part.path]
+			if shown, shows := x.sees[part.path]; shows && shown < n && x.sent > at && !x.shows(part, n) {
+				w.breaks("G6", about, "%s got %s from the store, vouched for, but its process had written version %d of %s at step %d, before request %d",
+					a.name(), x.sees, n, part.path, at, x.id)
+				return
+			}
 		}
 		if age > w.plan.vouchLimit {
 			w.breaks("G7", about, "%s got what was asked %v ago, vouched for, and VouchLimit is %v", a.name(), age, w.plan.vouchLimit)
@@ -165,6 +173,9 @@ func (w *world) judgeRequest(x *exchange) {
 func (w *world) judgeGivenUp(x *exchange) {
 	if x.method != http.MethodGet || x.p.happened >= x.sent {
 		return
+	}
+	if _, silent := errors.AsType[*resn.SilentError](context.Cause(x.ctx)); silent {
+		return // by patience, which whoever waits for the same owner shares
 	}
 	for _, a := range w.asking {
 		waits := a.p == x.p && a.res == x.res && a.want == x.want && !a.cancelled && a.start > x.sent && a.start < w.step

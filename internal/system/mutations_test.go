@@ -22,11 +22,13 @@ type mutation struct {
 	unbounded func(*cache.Options) // what the program asked for is ignored
 	lasts     time.Duration        // the lease
 	alone     bool                 // each reader has a cache of his own
+	unowned   bool                 // publishers don't take their topic
+	claims    string               // a switch of the lease on the bus
 }
 
 func (m *mutation) reader(o *resn.ListenerOptions, c *cache.Options) {
 	if m.resn != "" {
-		*switchOf(o, "without", m.resn) = true
+		*inside[bool](o, "without", m.resn) = true
 	}
 	o.Lease = m.lasts
 	if m.unbounded != nil {
@@ -35,30 +37,43 @@ func (m *mutation) reader(o *resn.ListenerOptions, c *cache.Options) {
 }
 
 func (m *mutation) publisher(o *resn.PublisherOptions) {
+	o.Unowned = m.unowned
 	if m.resn != "" {
-		*switchOf(o, "without", m.resn) = true
+		*inside[bool](o, "without", m.resn) = true
+	}
+}
+
+func (m *mutation) lease(l *resn.BusLease) {
+	if m.claims != "" {
+		*inside[bool](l, "without", m.claims) = true
 	}
 }
 
 func (m *mutation) cache(t *cache.Transport) {
+	// What is forgotten first is the same in every run.
+	*inside[bool](t, "ledger", "hasher", "plain") = true
+	*inside[bool](t, "store", "hasher", "plain") = true
 	if m.store != "" {
-		*switchOf(t, "ledger", "sabotage", m.store) = true
+		*inside[bool](t, "ledger", "sabotage", m.store) = true
 	}
 }
 
-// switchOf finds a switch that only tests may throw, and that therefore nobody
-// exports. If there is none of that name the test ends here.
-func switchOf(owner any, path ...string) *bool {
+// inside finds what only tests may set, and what therefore nobody exports. If there
+// is nothing of that name the test ends here.
+func inside[T any](owner any, path ...string) *T {
 	v := reflect.ValueOf(owner)
 	for _, name := range path {
 		for v.Kind() == reflect.Pointer {
 			v = v.Elem()
 		}
 		if v = v.FieldByName(name); !v.IsValid() {
-			panic(fmt.Sprintf("%T has no switch %v", owner, path))
+			panic(fmt.Sprintf("%T has no %v", owner, path))
 		}
 	}
-	return (*bool)(unsafe.Pointer(v.UnsafeAddr()))
+	if v.Type() != reflect.TypeFor[T]() {
+		panic(fmt.Sprintf("%v of %T is a %v", path, owner, v.Type()))
+	}
+	return (*T)(unsafe.Pointer(v.UnsafeAddr()))
 }
 
 var mutations = []mutation{
@@ -79,6 +94,14 @@ var mutations = []mutation{
 	{guarantee: "G3", name: "a lease doesn't end", lasts: time.Hour},
 	{guarantee: "G3", name: "the relay looks first and takes the time then", relay: relayFaults{timeFirst: true}},
 	{guarantee: "G3", name: "a relay that leads no more isn't stopped", relay: relayFaults{fence: true}},
+	{guarantee: "G3", name: "two publish a topic that nobody owns", unowned: true},
+	{guarantee: "G3", name: "a commit goes on when its topic is lost", resn: "bound"},
+	{guarantee: "G3", name: "who isn't the owner writes watermarks", resn: "deposed"},
+	{guarantee: "G3", name: "who has a topic again goes on with his numbers", resn: "regained"},
+	{guarantee: "owners", name: "a candidate doesn't wait until the owner's TTL is over", claims: "wait"},
+	{guarantee: "owners", name: "a candidate's wait doesn't begin when he hears himself", claims: "since"},
+	{guarantee: "owners", name: "an owner doesn't listen for itself", claims: "echo"},
+	{guarantee: "owners", name: "a candidate doesn't heed the owner", claims: "objections"},
 	{guarantee: "G4", name: "a version that isn't the one noticed is reused", store: "tags"},
 	{guarantee: "G4", name: "resn-lag is ignored", store: "lags"},
 	{guarantee: "G5", name: "nobody joins", alone: true},

@@ -34,14 +34,21 @@ type process struct {
 	conn *conn
 	bus  *bus.Bus
 
-	mu   sync.Mutex
-	gate chan struct{} // closed when it goes on; nil while it runs
-	soon int           // it stops when it has passed so many times
-	dead bool
+	mu    sync.Mutex
+	still bool   // it is suspended
+	stops []stop // and this is where
+	soon  int    // it stops when it has passed so many times
+	dead  bool
+	// reserved is when it last had its turn, or will have it.
+	reserved [turnsEach]time.Duration
 
 	// An owner's.
 	box   *outbox.Outbox
 	pub   *resn.Publisher
+	lease *resn.BusLease
+	ready bool                  // it had the topic when somebody last looked
+	skew  time.Duration         // of its clock, beside that of the owners
+	made  map[*resource]*change // what it changed last, with the world's mutex
 	stop  context.CancelFunc
 	ended chan struct{}
 
@@ -56,26 +63,39 @@ func (w *world) newProcess(name string) *process {
 	return p
 }
 
-// pass waits while the process is suspended, and says when it is dead. Everything
-// by which a process can act on the world passes here.
-func (p *process) pass() error {
-	for {
+// pass waits for the process's turn, and while it is suspended, and says when it is
+// dead. Everything by which a process can act on the world passes here.
+func (p *process) pass(what int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for wait := p.reserve(what); !p.dead; {
+		p.mu.Unlock()
+		<-time.After(wait)
 		p.mu.Lock()
 		if p.soon > 0 {
 			if p.soon--; p.soon == 0 {
-				p.gate = make(chan struct{})
+				p.still = true
 			}
 		}
-		gate, dead := p.gate, p.dead
-		p.mu.Unlock()
-		switch {
-		case dead:
-			return errDead
-		case gate == nil:
-			return nil
+		if !p.still {
+			break
 		}
-		<-gate
+		s := stop{what, make(chan time.Duration, 1)}
+		p.stops = append(p.stops, s)
+		p.mu.Unlock()
+		wait = <-s.resumed
+		p.mu.Lock()
 	}
+	if p.dead {
+		return errDead
+	}
+	return nil
+}
+
+// stop is where a goroutine of a suspended process stands.
+type stop struct {
+	what    int
+	resumed chan time.Duration // how long it is to its next turn
 }
 
 // suspend stops the process when it has passed n more times: somewhere between
@@ -83,19 +103,24 @@ func (p *process) pass() error {
 func (p *process) suspend(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gate == nil {
+	if !p.still {
 		p.soon = n
 	}
 }
 
-// resume lets the process go on.
+// resume lets the process go on: one goroutine after the other, in the order in
+// which they came.
 func (p *process) resume() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.soon = 0
-	if p.gate != nil {
-		close(p.gate)
-		p.gate = nil
+	stops := p.stops
+	p.soon, p.still, p.stops = 0, false, nil
+	p.mu.Unlock()
+	for _, s := range stops {
+		p.mu.Lock()
+		wait := p.reserve(s.what)
+		p.mu.Unlock()
+		s.resumed <- wait
+		p.w.rest()
 	}
 }
 
@@ -103,7 +128,14 @@ func (p *process) resume() {
 func (p *process) suspended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.gate != nil || p.soon > 0
+	return p.still || p.soon > 0
+}
+
+// stands reports whether the process stands still.
+func (p *process) stands() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.still
 }
 
 // kill ends the process where it is.
@@ -112,6 +144,7 @@ func (p *process) kill() {
 	p.dead = true
 	p.mu.Unlock()
 	p.resume()
+	p.w.rest() // nobody hears both at once
 	if p.stop != nil {
 		p.stop()
 	}
@@ -129,33 +162,19 @@ func (w *world) startRelay(i int) {
 		},
 		LeaderTTL: w.plan.leaderTTL, RetryMax: 500 * time.Millisecond,
 	})
+	*inside[func() float64](relay, "random") = p.random()
+	p.lease = w.newLease(p)
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(w.ctx)
 	go func() {
 		defer close(p.ended)
-		_ = relay.Run(ctx)
+		if !w.plan.claimed {
+			_ = relay.Run(ctx)
+			return
+		}
+		_ = resn.RunOwned(ctx, p.lease, []string{things}, relay.Run, &resn.OwnershipOptions{Owner: "things"})
 	}()
 	w.relays[i] = p
-	w.all = append(w.all, p)
-	w.say(p.name, nil, "starts")
-}
-
-// startPublisher starts the process of the service without a database.
-func (w *world) startPublisher() {
-	p := w.newProcess("orders " + strconv.Itoa(w.generation(2)))
-	opts := resn.PublisherOptions{Clock: w.ownerNow, Unowned: true}
-	w.mutation.publisher(&opts)
-	var err error
-	if p.pub, err = resn.NewPublisher(p.bus, orders, &opts); err != nil {
-		panic(err)
-	}
-	p.stop = func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = p.pub.Close(ctx)
-	}
-	close(p.ended)
-	w.publisher = p
 	w.all = append(w.all, p)
 	w.say(p.name, nil, "starts")
 }
@@ -261,24 +280,31 @@ type announcement struct {
 }
 
 // announce begins a change of an order.
-func (w *world) announce(r *resource, gone bool) {
+func (w *world) announce(p *process, r *resource, gone bool) {
+	w.announced++
+	commit := turnCommit + w.announced%turnCommits // those who waited for the topic together commit one after the other
 	a := &announcement{res: r, gone: gone, commit: make(chan struct{}), committed: make(chan struct{})}
 	w.announcing = append(w.announcing, a)
-	p := w.publisher
 	w.say(p.name, []string{r.path, r.topic}, "begins to change %s", r.path)
 	w.work.Go(func() {
-		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+		ctx, cancel := context.WithTimeout(w.ctx, 15*time.Second)
 		defer cancel()
-		_ = p.pub.Change(ctx, origin+r.path, func(ctx context.Context) (kind, tag string, err error) {
+		err := p.pub.Change(ctx, origin+r.path, func(ctx context.Context) (kind, tag string, err error) {
 			select {
 			case <-a.commit:
 			case <-ctx.Done():
 				return "", "", ctx.Err()
 			}
-			if err := p.pass(); err != nil {
+			if err := p.pass(commit); err != nil {
 				return "", "", err
 			}
+			if err := ctx.Err(); err != nil {
+				return "", "", err // as a database that heeds it
+			}
 			c := w.changed(a.res, a.gone)
+			w.mu.Lock()
+			p.made[a.res] = c
+			w.mu.Unlock()
 			kind = resn.Update
 			if c.gone {
 				kind = resn.Delete
@@ -287,8 +313,12 @@ func (w *world) announce(r *resource, gone bool) {
 				tag = c.noticeTag()
 			}
 			<-a.committed
-			return kind, tag, p.pass()
+			return kind, tag, p.pass(commit)
 		})
+		if errors.Is(err, resn.ErrOwned) || errors.Is(err, resn.ErrNotOwner) {
+			w.tally.count(countRefused)
+			w.say(p.name, []string{r.path, r.topic}, "doesn't change %s: %v", r.path, err)
+		}
 	})
 }
 
@@ -306,3 +336,6 @@ func (w *world) proceed() {
 
 // ownerNow is the owners' clock.
 func (w *world) ownerNow() time.Time { return time.Now().Add(w.plan.skew) }
+
+// now is the process's clock.
+func (p *process) now() time.Time { return p.w.ownerNow().Add(p.skew) }

@@ -45,6 +45,7 @@ type heard struct {
 	name    string
 	last    uint64
 	began   time.Time // when the epoch's first message came
+	mark    time.Time // of the newest watermark
 	changed int       // step at which the epoch changed
 }
 
@@ -94,11 +95,14 @@ func (p *process) heard(s *said) {
 	}
 	epoch := w.epochs[s.topic][s.epoch]
 	inTurn := epoch == h.epoch && s.seq > h.last
-	if epoch > h.epoch {
-		*h = heard{epoch: epoch, name: s.epoch, began: w.epochsAt[s.topic+s.epoch], changed: w.step}
+	if epoch > h.epoch && !s.at.Before(h.mark) {
+		*h = heard{epoch: epoch, name: s.epoch, began: w.epochsAt[s.topic+s.epoch], mark: h.mark, changed: w.step}
 	}
 	if epoch == h.epoch {
 		h.last = max(h.last, s.seq)
+		if s.kind == "watermark" && s.at.After(h.mark) && time.Until(s.at) <= tolerance {
+			h.mark = s.at
+		}
 	}
 	if s.change != nil {
 		w.tally.count(countNotices)
@@ -230,8 +234,8 @@ type exchange struct {
 	lags                   bool // a replica answered that was behind
 	failed                 bool
 	givenUp                bool
-	makes                  *change // a write: what it made
-	announced              bool    // when it was done, the newest own write had been heard of
+	makes                  *change     // a write: what it made
+	unheard                []*resource // parts of which the newest own write hadn't been heard of when it was done
 	sees                   seen
 	status                 int
 	tag                    string

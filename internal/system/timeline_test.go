@@ -56,7 +56,7 @@ func (l *timeline) text(about []string) string {
 			left++
 			continue
 		}
-		fmt.Fprintf(&b, "%5d  %8.3fs  %-*s  %s\n", n.step, n.at.Sub(l.began).Seconds(), wide, n.who, fmt.Sprintf(n.text, n.args...))
+		fmt.Fprintf(&b, "%5d  %12.9fs  %-*s  %s\n", n.step, n.at.Sub(l.began).Seconds(), wide, n.who, fmt.Sprintf(n.text, n.args...))
 	}
 	if left > 0 {
 		fmt.Fprintf(&b, "       (%d lines about others; -sim.all prints them)\n", left)

@@ -33,21 +33,21 @@ type world struct {
 	breach   *breach
 	mended   bool
 
-	broker    *broker
-	db        *database
-	resources []*resource
-	relays    [2]*process
-	publisher *process
-	readers   []*process
-	all       []*process
+	broker     *broker
+	db         *database
+	resources  []*resource
+	relays     [2]*process
+	publishers [2]*process
+	readers    []*process
+	all        []*process
 
-	processCount, asks int
-	generations        [3]int
-	epoch              int
-	open               map[*resource]*transaction
-	announcing         []*announcement
-	exchanges, flying  []*exchange
-	asking             []*ask
+	processCount, asks, announced int
+	generations                   [4]int
+	epoch                         int
+	open                          map[*resource]*transaction
+	announcing                    []*announcement
+	exchanges, flying             []*exchange
+	asking                        []*ask
 
 	mu       sync.Mutex
 	changes  []*change
@@ -76,6 +76,10 @@ type plan struct {
 	maxRecords int
 	vouchLimit time.Duration
 	leaderTTL  time.Duration
+	feud       bool          // trouble is most often with who owns a topic
+	claimed    bool          // relays own their topic
+	claims     float64       // how likely claims are brought as time passes
+	apart      time.Duration // one publisher's clock less the other's
 }
 
 func (p *plan) text() string {
@@ -124,6 +128,14 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 		writeTags: rand.New(rand.NewPCG(seed, 0x7461_6773)).Float64() < 0.3,
 		leaderTTL: pick(w, time.Second, 3*time.Second), vouchLimit: pick(w, time.Hour, time.Hour, 4*time.Second),
 	}
+	// Of their own chance, too.
+	own := rand.New(rand.NewPCG(seed, 0x6f77_6e65_72))
+	w.plan.claimed = own.Float64() < 0.5
+	if w.plan.feud = own.Float64() < 0.3; w.plan.feud {
+		w.plan.trouble = 0.15
+	}
+	w.plan.claims = []float64{1, 1, 1, 0.85, 0.6}[own.IntN(5)]
+	w.plan.apart = time.Duration(own.IntN(800)-400)*time.Millisecond - w.plan.skew
 	if w.plan.lag > 0 && w.chance(0.7) {
 		w.plan.declared = w.plan.lag.Truncate(time.Second) + time.Second
 	}
@@ -131,6 +143,7 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 		// More than is tolerated. Nobody can tell a clock that is ahead from a
 		// message that was late by as much, so nothing is late.
 		w.plan.skew, w.plan.quiet, w.plan.calm, w.plan.chaos = 2*time.Second, true, 1, 0
+		w.plan.apart, w.plan.claims = 0, 1
 	}
 	w.broker = &broker{w: w, topics: map[string]*channel{}}
 	w.db = newDatabase(w.ownerNow, w.committed)
@@ -140,9 +153,10 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 		w.startReader(i)
 	}
 	w.startRelay(0)
-	synctest.Wait()
+	w.rest()
 	w.startRelay(1)
-	w.startPublisher()
+	w.startPublisher(0)
+	w.startPublisher(1)
 	if w.chance(0.85) {
 		for _, p := range w.readers {
 			for _, topic := range []string{things, orders} {
@@ -150,7 +164,7 @@ func newWorld(ctx context.Context, seed uint64, m *mutation) *world {
 			}
 		}
 	}
-	w.pass(500*time.Millisecond, 1)
+	w.pass(3*time.Second, 1) // until topics have owners
 	return w
 }
 
@@ -196,6 +210,7 @@ func (w *world) act() {
 			for w.move(x); x.done == 0 && w.chance(0.6); {
 				w.move(x)
 			}
+			w.rest()
 		}
 	case n < 66:
 		w.pass(pick[time.Duration](w, 50, 250, 250, 600, 1200, 3000, 6000)*time.Millisecond, w.plan.calm)
@@ -251,12 +266,12 @@ func (w *world) askSomething() {
 
 // changeOrder begins to change an order, or takes a change that was begun further.
 func (w *world) changeOrder() {
-	if len(w.announcing) < 2 && w.chance(0.6) && !w.publisher.suspended() {
-		w.announce(w.owned(orders), w.chance(0.15))
+	if p := w.announcer(); len(w.announcing) < 2 && w.chance(0.6) && !p.suspended() {
+		w.announce(p, w.owned(orders), w.chance(0.15))
 	}
 	for range 3 {
 		if len(w.announcing) > 0 && w.chance(0.7) {
-			synctest.Wait()
+			w.rest()
 			w.proceed()
 		}
 	}
@@ -265,20 +280,31 @@ func (w *world) changeOrder() {
 	}
 }
 
+// owners are the processes that publish.
+func (w *world) owners() []*process {
+	return append(slices.Clone(w.relays[:]), w.publishers[:]...)
+}
+
 // sweep lets one process read everything there is, and waits for the answers.
 func (w *world) sweep() {
 	p := pick(w, w.readers...)
 	for _, r := range w.resources {
-		w.next()
-		w.startAsk(p, r, wanted{})
-		w.settle()
-		for _, x := range slices.Clone(w.flying) {
-			for x.p == p && x.res == r && x.done == 0 {
-				w.move(x)
-			}
-		}
-		w.settle()
+		w.read(p, r)
 	}
+}
+
+// read lets a process read something, and waits for the answer.
+func (w *world) read(p *process, r *resource) {
+	w.next()
+	w.startAsk(p, r, wanted{})
+	w.settle()
+	for _, x := range slices.Clone(w.flying) {
+		for x.p == p && x.res == r && x.done == 0 {
+			w.move(x)
+		}
+		w.rest()
+	}
+	w.settle()
 }
 
 // pass lets time pass, while relays, publisher and bus do their work.
@@ -287,111 +313,39 @@ func (w *world) pass(d time.Duration, calm float64) {
 	for d > 0 {
 		slice := min(d, 250*time.Millisecond)
 		d -= slice
-		for _, p := range []*process{w.relays[0], w.relays[1], w.publisher} {
+		for _, p := range w.owners() {
 			if p != nil && p.suspended() && w.chance(0.15) {
 				w.hang(p)
 			}
 		}
 		<-time.After(slice)
-		synctest.Wait()
+		w.rest()
 		w.register()
+		w.bringClaims()
 		for _, p := range w.readers {
 			for _, s := range w.broker.subscriptions(p) {
 				for w.chance(calm) && s.waiting() {
 					s.deliver()
+					synctest.Wait()
 					w.judgeBounds(p)
 				}
 			}
 		}
-		synctest.Wait()
+		w.rest()
+		w.lookWhoOwns()
 	}
-}
-
-// disturb lets something go wrong, or right again.
-func (w *world) disturb() {
-	relay := w.rng.IntN(2)
-	reader := pick(w, w.readers...)
-	kind := w.rng.IntN(12)
-	if w.plan.quiet {
-		kind = pick(w, 2, 4, 9)
-	}
-	switch kind {
-	case 0, 1:
-		p := w.relays[relay]
-		w.hang(p)
-	case 2:
-		p := w.relays[relay]
-		w.say(p.name, nil, "is killed")
-		w.tally.count(countDeaths)
-		p.kill()
-		w.startRelay(relay)
-	case 3:
-		w.hang(w.publisher)
-	case 4:
-		w.say(w.publisher.name, nil, "is killed")
-		w.tally.count(countDeaths)
-		w.publisher.kill()
-		w.proceedAll() // who is dead commits no more
-		synctest.Wait()
-		w.startPublisher()
-	case 5, 6:
-		tell := w.chance(0.5)
-		w.say("bus", []string{reader.name}, "parts with %s%s", reader.name, mark(!tell, ", who doesn't notice"))
-		w.tally.count(countCuts)
-		w.broker.turn(reader, true, tell, false)
-	case 7:
-		hole, tell := w.chance(0.5), w.chance(0.5)
-		w.say("bus", []string{reader.name}, "is there again for %s%s", reader.name, mark(hole, ", with a hole"))
-		w.broker.turn(reader, false, tell, hole)
-	case 8:
-		p := w.relays[relay]
-		on := w.chance(0.5)
-		w.say("bus", nil, "parts with %s: %v", p.name, on)
-		w.broker.turn(p, on, false, false)
-	case 9:
-		if subs := w.broker.subscriptions(reader); len(subs) > 0 {
-			s, on := pick(w, subs...), w.chance(0.6)
-			s.forget(on)
-			w.say("bus", []string{reader.name, s.topic}, "forgets that %s listens to %s: %v", reader.name, s.topic, on)
-		}
-	case 10:
-		w.find(reader)
-	case 11:
-		w.epoch++
-		w.say("owner", nil, "begins epoch db%d", w.epoch)
-		w.db.restore(w.epoch)
-	}
-}
-
-// find delivers something that was lost.
-func (w *world) find(reader *process) {
-	for _, s := range w.broker.subscriptions(reader) {
-		if s.find() {
-			return
-		}
-	}
-}
-
-func (w *world) hang(p *process) {
-	if p.suspended() {
-		p.resume()
-		w.say(p.name, nil, "goes on")
-		return
-	}
-	p.suspend(1 + w.rng.IntN(6))
-	w.tally.count(countHangs)
-	w.say(p.name, nil, "is about to be suspended")
 }
 
 func (w *world) proceedAll() {
 	for len(w.announcing) > 0 {
 		w.proceed()
+		w.rest()
 	}
 }
 
 // settle waits until everybody has come to rest and judges what they got.
 func (w *world) settle() {
-	synctest.Wait()
+	w.rest()
 	w.register()
 	w.collect()
 	for _, p := range w.readers {
@@ -437,6 +391,7 @@ func (w *world) mend() {
 		}
 	}
 	w.pass(time.Second, 1)
+	w.judgeOwners()
 	for _, p := range w.readers {
 		w.judgeMended(p)
 	}
@@ -485,7 +440,7 @@ func (w *world) end() {
 	}
 	w.cancel()
 	for range 2 {
-		synctest.Wait()
+		w.rest()
 		w.register()
 		for _, x := range slices.Clone(w.flying) {
 			w.land(x)
@@ -498,6 +453,9 @@ func (w *world) end() {
 		<-p.ended
 		if p.pub != nil {
 			_ = p.pub.Close(ctx)
+		}
+		if p.lease != nil {
+			_ = p.lease.Close(ctx)
 		}
 		if p.client != nil {
 			_ = p.client.Close(ctx)
