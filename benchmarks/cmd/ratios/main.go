@@ -17,11 +17,13 @@ import (
 	"regexp"
 	"text/tabwriter"
 
+	"github.com/goswale/swale/benchmarks/internal/apart"
 	"github.com/goswale/swale/benchmarks/internal/ratio"
 	"github.com/goswale/swale/benchmarks/internal/rows"
 )
 
 func main() {
+	apart.Main()
 	only := flag.String("only", "", "measure only the rows whose name matches this regular expression")
 	asJSON := flag.Bool("json", false, "print one JSON object per row")
 	check := flag.Bool("check", false, "exit 1 if a bound is missed or a row fails")

@@ -30,39 +30,29 @@ type Row struct {
 // example because a server is missing.
 var ErrSkipped = errors.New("skipped")
 
-// Bound is what a value is held to. The zero Bound holds for every value.
+// Bound is what a value is held to. The zero Bound, and only that, holds for every
+// value.
 type Bound struct {
-	Limit   float64
-	AtLeast bool // the value may not be below Limit; otherwise not above it
+	limit float64
+	sign  string // "<=", ">=", or nothing
 }
 
 // AtMost returns the bound value ≤ limit.
-func AtMost(limit float64) Bound { return Bound{Limit: limit} }
+func AtMost(limit float64) Bound { return Bound{limit, "<="} }
 
 // AtLeast returns the bound value ≥ limit.
-func AtLeast(limit float64) Bound { return Bound{Limit: limit, AtLeast: true} }
+func AtLeast(limit float64) Bound { return Bound{limit, ">="} }
 
 // Holds says whether v keeps the bound.
 func (b Bound) Holds(v float64) bool {
-	switch {
-	case b == Bound{}:
-		return true
-	case b.AtLeast:
-		return v >= b.Limit
-	default:
-		return v <= b.Limit
-	}
+	return b.sign == "" || b.sign == "<=" && v <= b.limit || b.sign == ">=" && v >= b.limit
 }
 
 func (b Bound) String() string {
-	switch {
-	case b == Bound{}:
+	if b.sign == "" {
 		return "-"
-	case b.AtLeast:
-		return fmt.Sprintf(">=%g", b.Limit)
-	default:
-		return fmt.Sprintf("<=%g", b.Limit)
 	}
+	return fmt.Sprintf("%s%g", b.sign, b.limit)
 }
 
 // Result is what came of a row.

@@ -28,6 +28,23 @@ func TestRunReportsTheMedianAndHoldsItToTheBound(t *testing.T) {
 	}
 }
 
+// A bound of nothing is one: no allocation is at most 0 of them.
+func TestOnlyTheZeroBoundIsNone(t *testing.T) {
+	for _, c := range []struct {
+		bound     Bound
+		text      string
+		less, too bool // whether -1 holds, and 1
+	}{
+		{Bound{}, "-", true, true},
+		{AtMost(0), "<=0", true, false},
+		{AtLeast(0), ">=0", false, true},
+	} {
+		if less, too := c.bound.Holds(-1), c.bound.Holds(1); less != c.less || too != c.too || !c.bound.Holds(0) || c.bound.String() != c.text {
+			t.Errorf("%s: -1 holds %v, 1 holds %v; want %s, %v, %v", c.bound, less, too, c.text, c.less, c.too)
+		}
+	}
+}
+
 func TestRunSkipsAloudAndFailsOnErrors(t *testing.T) {
 	row := Row{Name: "a", Open: func(context.Context) (func() (float64, error), func(), error) {
 		return nil, nil, fmt.Errorf("%w: no server", ErrSkipped)

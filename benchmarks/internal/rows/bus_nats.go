@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/goswale/swale/benchmarks/internal/apart"
 	"github.com/goswale/swale/benchmarks/internal/ratio"
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/bus/natsbus"
-	"github.com/goswale/swale/bus/natsbus/embedded"
 )
 
 const (
@@ -58,11 +58,11 @@ func natsRows() []ratio.Row {
 	}
 }
 
-// natsSides is an embedded server with the bus on one side and the raw client on
+// natsSides is a server in a process of its own with the bus on one side and the raw client on
 // the other, over TCP, each with a connection to send and one to receive.
 type natsSides struct {
 	ctx            context.Context //nolint:containedctx // of the whole row
-	server         *embedded.Server
+	url            string          // the server's
 	from, to       *bus.Bus
 	rawFrom, rawTo *nats.Conn
 	event          bus.Event
@@ -81,17 +81,18 @@ func openNATS(ctx context.Context) (s *natsSides, err error) {
 			s.close()
 		}
 	}()
-	if s.server, err = embedded.Start(ctx, nil); err != nil {
+	var stop func()
+	if s.url, stop, err = apart.NATS(ctx); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, s.server.Shutdown)
+	s.closers = append(s.closers, stop)
 	for _, b := range []**bus.Bus{&s.from, &s.to} {
 		if *b, err = s.bus(&natsbus.Options{Bus: bus.Options{Window: natsWindow}}); err != nil {
 			return nil, err
 		}
 	}
 	for _, nc := range []**nats.Conn{&s.rawFrom, &s.rawTo} {
-		if *nc, err = nats.Connect(s.server.URL()); err != nil {
+		if *nc, err = nats.Connect(s.url); err != nil {
 			return nil, err
 		}
 		s.closers = append(s.closers, (*nc).Close)
@@ -100,7 +101,7 @@ func openNATS(ctx context.Context) (s *natsSides, err error) {
 }
 
 func (s *natsSides) bus(opts *natsbus.Options) (*bus.Bus, error) {
-	b, err := natsbus.Open(s.ctx, s.server.URL(), opts)
+	b, err := natsbus.Open(s.ctx, s.url, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (s *natsSides) watermill(publishers, batch int) (func() (float64, error), e
 	if _, err := s.rawStream(); err != nil {
 		return nil, err
 	}
-	pub, err := wmnats.NewPublisher(wmnats.PublisherConfig{URL: s.server.URL()}, watermill.NopLogger{})
+	pub, err := wmnats.NewPublisher(wmnats.PublisherConfig{URL: s.url}, watermill.NopLogger{})
 	if err != nil {
 		return nil, err
 	}

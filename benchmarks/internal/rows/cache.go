@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	fork "github.com/gohugoio/httpcache"
 	"github.com/gregjones/httpcache"
 
 	"github.com/goswale/swale/benchmarks/internal/ratio"
@@ -24,6 +25,15 @@ func cacheRows() []ratio.Row {
 			Open: func(ctx context.Context) (func() (float64, error), func(), error) {
 				ours, theirs, err := warm(ctx, cache.New(newStub(oneKB()), nil), gregjones())
 				return ratio.Versus(ours, theirs), nil, err
+			},
+		},
+		{
+			Name: "cache.hit.vs_gohugoio", Unit: "x",
+			Note: "the same hit, against gohugoio/httpcache, the fork that is maintained, over the same memory",
+			Open: func(ctx context.Context) (func() (float64, error), func(), error) {
+				theirs := &fork.Transport{Transport: newStub(oneKB()), Cache: httpcache.NewMemoryCache()}
+				ours, other, err := warm(ctx, cache.New(newStub(oneKB()), nil), theirs)
+				return ratio.Versus(ours, other), nil, err
 			},
 		},
 		{

@@ -57,7 +57,7 @@ func configRows() []ratio.Row {
 		},
 		{
 			Name: "config.write_to_watch.vs_bus", Unit: "x", Bound: ratio.AtMost(3),
-			Note: "p50 from a write at the service to the value in a client that watches over HTTP, against from Publish to the subscriber, over JetStream on the NATS server of SWALE_TEST_NATS if it is set, else an embedded one, which is harder",
+			Note: "p50 from a write at the service to the value in a client that watches over HTTP, against from Publish to the subscriber, over JetStream",
 			Open: func(ctx context.Context) (func() (float64, error), func(), error) {
 				ours, theirs, closer, err := writeSides(ctx)
 				return ratio.Quantile(0.5, 300, ours, theirs), closer, err

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/goswale/swale/benchmarks/internal/apart"
 	"github.com/goswale/swale/benchmarks/internal/ratio"
-	"github.com/goswale/swale/bus/natsbus/embedded"
 	"github.com/goswale/swale/discovery"
 	"github.com/goswale/swale/discovery/memdiscovery"
 	"github.com/goswale/swale/discovery/natsdiscovery"
@@ -88,16 +88,16 @@ func openWatchLatency(ctx context.Context) (func() (float64, error), func(), err
 }
 
 func watchLatency(ctx context.Context, later func(func())) (func() (float64, error), error) {
-	server, err := embedded.Start(ctx, nil)
+	url, stop, err := apart.NATS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	later(server.Shutdown)
-	ours, err := registryChange(ctx, server.URL(), later)
+	later(stop)
+	ours, err := registryChange(ctx, url, later)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := storeChange(ctx, server.URL(), later)
+	raw, err := storeChange(ctx, url, later)
 	if err != nil {
 		return nil, err
 	}

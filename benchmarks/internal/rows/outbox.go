@@ -16,10 +16,10 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/goswale/swale/benchmarks/internal/apart"
 	"github.com/goswale/swale/benchmarks/internal/ratio"
 	"github.com/goswale/swale/bus"
 	"github.com/goswale/swale/bus/natsbus"
-	"github.com/goswale/swale/bus/natsbus/embedded"
 	"github.com/goswale/swale/bus/outbox"
 	"github.com/goswale/swale/bus/outbox/pgxnotify"
 )
@@ -33,12 +33,12 @@ func outboxRows() []ratio.Row {
 	return []ratio.Row{
 		{
 			Name: "outbox.commit_to_consumer.vs_publish", Unit: "x", Bound: ratio.AtMost(3),
-			Note: "p50 from the end of a commit in SQLite to the consumer, against from Publish to the consumer, on an embedded NATS server",
+			Note: "p50 from the end of a commit in SQLite to the consumer, against from Publish to the consumer",
 			Open: func(ctx context.Context) (func() (float64, error), func(), error) { return openOutbox(ctx, openSQLite) },
 		},
 		{
 			Name: "outbox.commit_to_consumer_postgres.vs_publish", Unit: "x", Bound: ratio.AtMost(3),
-			Note: "the same with PostgreSQL, whose relay hears of the commit by NOTIFY alone, on the NATS server of SWALE_TEST_NATS if it is set",
+			Note: "the same with PostgreSQL, whose relay hears of the commit by NOTIFY alone",
 			Open: func(ctx context.Context) (func() (float64, error), func(), error) {
 				return openOutbox(ctx, openPostgres)
 			},
@@ -51,7 +51,6 @@ type store struct {
 	db      *sql.DB
 	dialect outbox.Dialect
 	listen  func(context.Context, *sql.DB, string, func()) error
-	server  bool // it is a process of its own
 	closer  func()
 }
 
@@ -96,7 +95,7 @@ func openPostgres(ctx context.Context) (*store, error) {
 		closer()
 		return nil, err
 	}
-	return &store{db: db, dialect: outbox.PostgreSQL, listen: pgxnotify.Listen, server: true, closer: closer}, nil
+	return &store{db: db, dialect: outbox.PostgreSQL, listen: pgxnotify.Listen, closer: closer}, nil
 }
 
 // openOutbox starts a server, a consumer, and a relay.
@@ -117,15 +116,11 @@ func openOutbox(ctx context.Context, open func(context.Context) (*store, error))
 		return nil, nil, err
 	}
 	closers = append(closers, s.closer, func() { _ = s.db.Close() })
-	url := os.Getenv("SWALE_TEST_NATS")
-	if !s.server || url == "" {
-		server, err := embedded.Start(ctx, nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		closers = append(closers, server.Shutdown)
-		url = server.URL()
+	url, stopServer, err := apart.NATS(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	closers = append(closers, stopServer)
 	b, err := natsbus.Open(ctx, url, &natsbus.Options{Prefix: "rows" + strconv.FormatInt(time.Now().UnixNano(), 36)})
 	if err != nil {
 		return nil, nil, err

@@ -8,12 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/goswale/swale/benchmarks/internal/apart"
 	"github.com/goswale/swale/benchmarks/internal/fed"
 	"github.com/goswale/swale/benchmarks/internal/ratio"
 	"github.com/goswale/swale/bus"
@@ -69,7 +69,7 @@ func resnRows() []ratio.Row {
 		},
 		{
 			Name: "resn.commit_to_fresh.vs_bus", Unit: "x", Bound: ratio.AtMost(3),
-			Note: "p50 from the end of a commit in SQLite to the end of the first fresh read, over HTTP, at a reader, against from Publish to the subscriber, on the NATS server of SWALE_TEST_NATS",
+			Note: "p50 from the end of a commit in SQLite to the end of the first fresh read, over HTTP, at a reader, against from Publish to the subscriber",
 			Open: func(ctx context.Context) (func() (float64, error), func(), error) {
 				f, err := openFresh(ctx)
 				if err != nil {
@@ -280,11 +280,11 @@ func openFresh(ctx context.Context) (f *fresh, err error) {
 	}
 	f.db = s.db
 	f.closers = append(f.closers, s.closer, func() { _ = s.db.Close() })
-	// An embedded server would be in the same process as both its clients, which
-	// takes most of what a bus costs out of the figure.
-	if f.url = os.Getenv("SWALE_TEST_NATS"); f.url == "" {
-		return nil, fmt.Errorf("%w: not measured, needs SWALE_TEST_NATS", ratio.ErrSkipped)
+	var stop func()
+	if f.url, stop, err = apart.NATS(ctx); err != nil {
+		return nil, err
 	}
+	f.closers = append(f.closers, stop)
 	if f.owner, err = f.connect(); err != nil {
 		return nil, err
 	}
@@ -351,13 +351,18 @@ func (f *fresh) relay() {
 
 // serve serves the item from the database.
 func (f *fresh) serve() error {
+	item, err := f.db.PrepareContext(f.ctx, `SELECT version FROM item`)
+	if err != nil {
+		return err
+	}
+	f.closers = append(f.closers, func() { _ = item.Close() })
 	ln, err := (&net.ListenConfig{}).Listen(f.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var version int
-		if err := f.db.QueryRowContext(r.Context(), `SELECT version FROM item`).Scan(&version); err != nil {
+		if err := item.QueryRowContext(r.Context()).Scan(&version); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}

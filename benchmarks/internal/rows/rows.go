@@ -29,6 +29,8 @@ func All() []ratio.Row {
 	all = append(all, rulesRows()...)
 	all = append(all, discoveryRows()...)
 	all = append(all, configRows()...)
+	all = append(all, sqladapterRows()...)
+	all = append(all, redisadapterRows()...)
 	all = append(all, authRows()...)
 	return all
 }
