@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // The second level keeps, under a digest of each key, the variants of its
@@ -24,24 +26,74 @@ import (
 
 // secondLevel is what the Transport keeps to use a Backing.
 type secondLevel struct {
-	store Backing
-	self  [16]byte       // tells entries of this Transport from others'
-	locks [32]sync.Mutex // by hash, for changing the variants of a key
+	store  Backing
+	ledger *ledger
+	self   [16]byte          // tells entries of this Transport from others'
+	locks  [32]chan struct{} // by hash, full while somebody changes the variants of a key
 
 	mu      sync.Mutex
 	reading map[string]chan struct{} // by key, closed when it was read
+	calls   int                      // under way
+	closed  bool
+	ended   sync.WaitGroup
 }
 
 const (
 	backingMagic = "swale\x01"
 	// maxBackingVariants bounds the variants under one key.
 	maxBackingVariants = 16
+	// backingTime is how long anybody waits for a store that doesn't answer.
+	backingTime = 2 * time.Second
+	// maxBackingCalls bounds what waits for a store that doesn't answer. Beyond
+	// that it isn't asked.
+	maxBackingCalls = 256
 )
 
-func newSecondLevel(b Backing) *secondLevel {
-	s := &secondLevel{store: b, reading: make(map[string]chan struct{})}
+func newSecondLevel(b Backing, l *ledger) *secondLevel {
+	s := &secondLevel{store: b, ledger: l, reading: make(map[string]chan struct{})}
 	_, _ = rand.Read(s.self[:]) // never fails
+	for i := range s.locks {
+		s.locks[i] = make(chan struct{}, 1)
+	}
 	return s
+}
+
+// start runs f, unless too many calls are under way or the Transport was closed,
+// and returns what is closed when f has ended. mu is held.
+func (s *secondLevel) start(f func()) (done chan struct{}) {
+	if s.closed || s.calls >= maxBackingCalls {
+		return nil
+	}
+	s.calls++
+	done = make(chan struct{})
+	s.ended.Go(func() {
+		defer close(done)
+		f()
+		s.mu.Lock()
+		s.calls--
+		s.mu.Unlock()
+	})
+	return done
+}
+
+// await waits for the end of what was started, but not for a store that doesn't
+// answer.
+func await(ctx context.Context, done chan struct{}) {
+	patience := time.NewTimer(backingTime)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
+// close waits for what is under way.
+func (s *secondLevel) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.ended.Wait()
 }
 
 // backingKey is short and printable, and gives no identity away.
@@ -50,11 +102,23 @@ func backingKey(key string) string {
 	return "swale-" + hex.EncodeToString(sum[:])
 }
 
+// lock keeps others from changing the variants of a key, and returns what ends that.
+func (s *secondLevel) lock(hash uint64) (unlock func()) {
+	l := s.locks[hash%uint64(len(s.locks))]
+	l <- struct{}{}
+	return func() { <-l }
+}
+
+// keep writes e. Nobody waits for it.
+func (s *secondLevel) keep(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.start(func() { s.write(e) })
+}
+
 // write adds e to the variants of its key.
 func (s *secondLevel) write(e *entry) {
-	lock := &s.locks[e.hash%uint64(len(s.locks))]
-	lock.Lock()
-	defer lock.Unlock()
+	defer s.lock(e.hash)()
 	key := backingKey(e.key())
 	kept := s.encode(e)
 	n := 1
@@ -77,39 +141,49 @@ func (s *secondLevel) write(e *entry) {
 }
 
 // forget removes every variant of a key.
-func (s *secondLevel) forget(key string) { s.store.Delete(backingKey(key)) }
+func (s *secondLevel) forget(ctx context.Context, key string, hash uint64) {
+	s.mu.Lock()
+	done := s.start(func() {
+		defer s.lock(hash)() // or a write that has read them would bring them back
+		s.store.Delete(backingKey(key))
+	})
+	s.mu.Unlock()
+	if done != nil {
+		await(ctx, done)
+	}
+}
 
 // readBacking looks for a request's entry in the second level and brings it
 // into memory. Readers of one key ask once together.
-func (t *Transport) readBacking(a *ask) *entry {
+func (t *Transport) readBacking(a *ask) {
 	b := t.backing
 	b.mu.Lock()
-	if busy := b.reading[a.key]; busy != nil {
-		b.mu.Unlock()
-		select {
-		case <-busy:
-		case <-a.req.Context().Done():
+	done := b.reading[a.key]
+	if done == nil {
+		// A copy: a reader that was cancelled may reuse his request.
+		own := *a
+		own.req = &http.Request{URL: a.req.URL, Header: a.req.Header.Clone()}
+		done = b.start(func() {
+			t.bring(&own)
+			b.mu.Lock()
+			delete(b.reading, own.key)
+			b.mu.Unlock()
+		})
+		if done == nil {
+			b.mu.Unlock()
+			return
 		}
-		return t.store.lookup(a.hash, []byte(a.key), a.req.Header)
+		b.reading[a.key] = done
 	}
-	done := make(chan struct{})
-	b.reading[a.key] = done
 	b.mu.Unlock()
-	defer func() {
-		b.mu.Lock()
-		delete(b.reading, a.key)
-		b.mu.Unlock()
-		close(done)
-	}()
-	return t.bring(a)
+	await(a.req.Context(), done)
 }
 
-func (t *Transport) bring(a *ask) *entry {
+func (t *Transport) bring(a *ask) {
 	value, ok := t.backing.store.Get(backingKey(a.key))
 	if !ok {
-		return nil
+		return
 	}
-	var found *entry
 	valid := false
 	for image := range images(value) {
 		s, ok := decodeImage(image)
@@ -121,8 +195,7 @@ func (t *Transport) bring(a *ask) *entry {
 			continue
 		}
 		if e := t.revive(s, a); e != nil {
-			if t.store.insert(e) {
-				found = e
+			if t.store.insert(e, nil) {
 				break
 			}
 			t.store.drop(e)
@@ -131,7 +204,6 @@ func (t *Transport) bring(a *ask) *entry {
 	if !valid {
 		t.logger.Warn("cache: second level holds something that isn't a stored response", "url", a.req.URL.Redacted())
 	}
-	return found
 }
 
 // revive makes an entry of what the second level had.
@@ -144,7 +216,7 @@ func (t *Transport) revive(s *image, a *ask) *entry {
 	if p.noStore && !p.mustUnderstand || int64(len(s.body)) > t.maxEntry {
 		return nil
 	}
-	lines := storedLines(s.header, nil)
+	lines := t.storedLines(s.header, nil)
 	e := newEntry(s.key, t.shapeOf(resp, s.header, lines, p), s.selectors, lines, s.body, nil)
 	e.hash = a.hash
 	e.birth, e.lifetime, e.validated = s.birth, s.lifetime, s.validated
@@ -154,9 +226,15 @@ func (t *Transport) revive(s *image, a *ask) *entry {
 	} else if s.marks&(markLagging|markGroupLag|markOwnWrite) != 0 {
 		e.lifetime = 0 // it was good for who asked only
 	}
+	now := t.nowNano()
+	if oldest := now - maxDelta*int64(time.Second); e.birth > now || e.birth < oldest {
+		// A clock was set back, or is another one. Nobody knows how old it is, so
+		// it is very old.
+		e.birth = oldest
+	}
 	origin, path, _ := splitKey(s.key)
 	t.announce(origin, p.scopes)
-	e.res = t.ledger.pin(t.ledger.resourceHash(s.key[:len(origin)+len(path)]), origin)
+	e.res = t.ledger.pin(t.ledger.resourceHash(origin, path), origin)
 	t.join(e, s.header)
 	return e
 }
@@ -206,13 +284,17 @@ func (s *image) matches(h http.Header) bool {
 // and a checksum over all of that.
 
 func (s *secondLevel) encode(e *entry) []byte {
+	marks := e.marks
+	if s.ledger.standing(e) != current {
+		marks |= markLagging // which another life of the process can't find out
+	}
 	b := append([]byte(backingMagic), s.self[:]...)
 	flags := uint64(0)
 	if e.shape.uncompressed {
 		flags = 1
 	}
 	for _, n := range [...]uint64{
-		e.stamp, uint64(e.marks), flags, uint64(e.shape.status),
+		e.stamp, uint64(marks), flags, uint64(e.shape.status),
 		uint64(e.birth), uint64(e.lifetime), uint64(e.validated),
 	} {
 		b = binary.AppendUvarint(b, n)

@@ -194,7 +194,7 @@ func TestBackingThatIsWrongIsAMiss(t *testing.T) {
 
 func FuzzDecodeImage(f *testing.F) {
 	c := New(nil, nil)
-	s := newSecondLevel(nil)
+	s := newSecondLevel(nil, c.ledger)
 	a, _ := c.newAsk(newRequest(f, http.MethodGet, testURL))
 	fl, _ := c.newFill(f.Context(), a, nil)
 	fl.received = time.Now()
@@ -204,6 +204,7 @@ func FuzzDecodeImage(f *testing.F) {
 	good := s.encode(fl.entry(ans, "hello", nil, false))
 	f.Add(good)
 	f.Add(good[:len(good)/2])
+	f.Add([]byte("\x04swal"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for image := range images(b) {
 			if i, ok := decodeImage(image); ok {

@@ -56,13 +56,23 @@ const maxDelta = 1 << 31
 func parsePolicy(h http.Header, target, scopeName string) policy {
 	if target != "" {
 		if p, ok := parseTargeted(h[target], scopeName); ok {
-			return p
+			return p.whole(target)
 		}
 	}
 	p := policy{maxAge: absent, swr: absent, sie: absent}
 	eachDirective(h["Cache-Control"], func(name, value string, hasValue bool) {
 		p.set(name, value, hasValue, scopeName)
 	})
+	return p.whole(target)
+}
+
+// whole takes a no-cache that names a field which steers the cache for one that
+// names none: such a field can't be left out.
+func (p policy) whole(target string) policy {
+	if n := len(p.noCacheFields); n > 0 {
+		p.noCacheFields = slices.DeleteFunc(p.noCacheFields, func(name string) bool { return steers(name, target) })
+		p.noCache = p.noCache || len(p.noCacheFields) < n
+	}
 	return p
 }
 

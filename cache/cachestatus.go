@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // The texts of Cache-Status (RFC 9211). Our member is the last of the list:
@@ -29,8 +30,8 @@ type missStatus struct {
 	detail    string
 }
 
-func (m missStatus) appendTo(b []byte) []byte {
-	b = append(b, cacheName+"; fwd="...)
+func (m missStatus) text() []byte {
+	b := append([]byte(nil), cacheName+"; fwd="...)
 	b = append(b, m.fwd...)
 	if m.status != 0 {
 		b = append(b, "; fwd-status="...)
@@ -49,14 +50,18 @@ func (m missStatus) appendTo(b []byte) []byte {
 	return b
 }
 
-// withStatus adds our member to a response that the transport inside gave us.
-// Its header is copied: it may be somebody else's. The response isn't: trailers
-// that it didn't announce are put into it at the end of its body.
-func withStatus(resp *http.Response, m missStatus) {
+// withStatus adds our member to a response that the transport inside gave us, and
+// when it came if it has no Date (RFC 9110 section 6.6.1). Its header is copied: it
+// may be somebody else's. The response isn't: trailers that it didn't announce are
+// put into it at the end of its body.
+func withStatus(resp *http.Response, m missStatus, received time.Time) {
 	if resp.Header == nil {
-		resp.Header = make(http.Header, 1)
+		resp.Header = make(http.Header, 2)
 	} else {
 		resp.Header = resp.Header.Clone()
 	}
-	resp.Header["Cache-Status"] = append(resp.Header["Cache-Status"], string(m.appendTo(nil)))
+	resp.Header["Cache-Status"] = append(resp.Header["Cache-Status"], string(m.text()))
+	if len(resp.Header["Date"]) == 0 {
+		resp.Header["Date"] = []string{httpDate(received)}
+	}
 }

@@ -264,6 +264,34 @@ func TestNoticeOfTheVersionHeldKeepsIt(t *testing.T) { // G4
 	})
 }
 
+// Representations have strong ETags that differ, and a notice names one.
+func TestNoticeNamesTheVersionOfEachRepresentation(t *testing.T) { // G4
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=0, resn="restaurants"`, "Vary", "Accept"}}
+		o := newOrigin(func(req *http.Request) *http.Response {
+			resp := doc.handle(req)
+			if tag := resp.Header.Get("ETag"); req.Header.Get("Accept") == "application/json" {
+				resp.Header.Set("ETag", strings.TrimSuffix(tag, `"`)+`~json"`)
+			}
+			return resp
+		})
+		c := New(o, nil)
+		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+		read := func() fetched { return get(t, c, testURL, "Accept", "application/json") }
+		read()
+		doc.set(2)
+		c.Apply(Change{URL: testURL, ETag: `"v2"`})
+		read().expect(t, "version 2", false, "G1: changed")
+		synctest.Wait()
+		read().expect(t, "version 2", true, `"v2~json" is "v2" in JSON`)
+		c.Apply(Change{URL: testURL, ETag: `"v2"`})
+		read().expect(t, "version 2", true, "it has that version already")
+		doc.set(22)
+		c.Apply(Change{URL: testURL, ETag: `"v22"`})
+		read().expect(t, "version 22", false, `G1: "v22" doesn't continue "v2"`)
+	})
+}
+
 func TestReadsThatLag(t *testing.T) { // G4
 	synctest.Test(t, func(t *testing.T) {
 		doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=60, resn="restaurants", resn-lag=2`}}

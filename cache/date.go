@@ -1,6 +1,9 @@
 package cache
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 const (
 	shortDays   = "MonTueWedThuFriSatSun"
@@ -8,6 +11,9 @@ const (
 )
 
 var longDays = [...]string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+
+// httpDate writes an HTTP-date.
+func httpDate(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
 
 // parseDate reads an HTTP-date (RFC 9110 section 5.6.7) in one of its three
 // formats, and nothing that [time.Parse] would let through besides: no other

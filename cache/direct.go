@@ -28,8 +28,13 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(out)
 	f.received = t.now()
 	if err != nil || serverError(resp.StatusCode) {
-		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), err != nil); ok {
-			if got := t.answer(a, e, sv); got != nil {
+		// If-Match is for the origin to look at.
+		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), err != nil); ok && !a.direct {
+			m := missStatus{fwd: v.fwd}
+			if err == nil {
+				m.status = resp.StatusCode
+			}
+			if got := t.standIn(a, e, sv, m); got != nil {
 				if err == nil {
 					_ = resp.Body.Close()
 				}
@@ -42,25 +47,41 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = a.req
-	if a.method == http.MethodHead && e != nil {
-		f.headFreshens(resp)
+	switch {
+	case e == nil:
+	case a.method == http.MethodHead:
+		f.headFreshens(resp, a.wishes.noStore)
+	case resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent:
+		// Who has seen another version isn't given this one any more.
+		if _, differs := f.compare(resp.Header); differs && e.stamp < f.stamp {
+			f.forsake()
+		}
 	}
-	withStatus(resp, missStatus{fwd: v.fwd, status: resp.StatusCode, detail: v.detail})
+	if v.reuse { // but not for this request
+		v = verdict{fwd: "request"}
+	}
+	withStatus(resp, missStatus{fwd: v.fwd, status: resp.StatusCode, detail: v.detail}, f.received)
 	return resp, nil
+}
+
+// compare tells whether a response names the version of cand, or another one.
+func (f *fill) compare(h http.Header) (same, differs bool) {
+	for _, name := range [...]string{"Etag", "Last-Modified"} {
+		if lines := h[name]; len(lines) > 0 {
+			same, differs = true, differs || lines[0] != f.cand.field(name)
+		}
+	}
+	return same && !differs, differs
 }
 
 // headFreshens updates what is stored for GET by the answer to a HEAD
 // (RFC 9111 section 4.3.5), or drops it if the answer is about another
 // version. An answer that doesn't say which version it is about does neither:
 // two versions may be of the same length.
-func (f *fill) headFreshens(resp *http.Response) {
+func (f *fill) headFreshens(resp *http.Response, noStore bool) {
 	old := f.cand
-	confirmed, differs := false, resp.StatusCode != old.shape.status
-	for _, name := range [...]string{"Etag", "Last-Modified"} {
-		if lines := resp.Header[name]; len(lines) > 0 {
-			confirmed, differs = true, differs || lines[0] != old.field(name)
-		}
-	}
+	confirmed, differs := f.compare(resp.Header)
+	differs = differs || resp.StatusCode != old.shape.status
 	if n, ok := delta(resp.Header.Get("Content-Length")); ok {
 		differs = differs || n != int64(len(old.body()))
 	}
@@ -72,19 +93,18 @@ func (f *fill) headFreshens(resp *http.Response) {
 		return // it is about the question, or confirms what the caller has
 	case differs:
 		if old.stamp < f.stamp {
-			f.t.store.remove(old)
+			f.forsake()
 		}
 		return
-	case !confirmed:
+	case !confirmed || noStore: // RFC 9111 section 5.2.1.5: no part of the response may be stored
 		return
 	}
-	e, keep := f.freshen(resp)
-	e.marks |= markHead
+	e, _, keep := f.freshen(resp, false)
 	if keep {
 		f.commit(e)
 		return
 	}
-	f.t.store.remove(old)
+	f.forsake()
 	f.t.store.drop(e)
 }
 
@@ -94,7 +114,7 @@ func (t *Transport) bypass(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	withStatus(resp, missStatus{fwd: "bypass", status: resp.StatusCode})
+	withStatus(resp, missStatus{fwd: "bypass", status: resp.StatusCode}, t.now())
 	return resp, nil
 }
 
@@ -106,7 +126,7 @@ func (t *Transport) write(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.invalidateAfter(req, resp)
-	withStatus(resp, missStatus{fwd: "method", status: resp.StatusCode})
+	withStatus(resp, missStatus{fwd: "method", status: resp.StatusCode}, t.now())
 	return resp, nil
 }
 
@@ -119,7 +139,7 @@ func (t *Transport) gatewayTimeout(a *ask) *http.Response {
 		Header: http.Header{
 			"Cache-Status":   {cacheName + "; detail=only-if-cached"},
 			"Content-Length": {"0"},
-			"Date":           {t.now().UTC().Format(http.TimeFormat)},
+			"Date":           {httpDate(t.now())},
 		},
 		Body: http.NoBody, Request: a.req,
 	}

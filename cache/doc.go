@@ -30,7 +30,8 @@
 //
 // must-revalidate is satisfied by a voucher: he would have told of a change.
 // no-cache isn't: it asks for the origin's word each time. A caller's own
-// directives (no-cache, max-age, min-fresh, only-if-cached) are always obeyed.
+// directives (no-cache, max-age, min-fresh, max-stale, only-if-cached) are
+// always obeyed; only a max-age doesn't end what is immutable (RFC 8246).
 //
 // # What a notice does
 //
@@ -62,6 +63,10 @@
 // If it must be inside, or if all requests speak for one identity although
 // their tokens differ, see [Options.ShareAuthorized] and [Options.Partition].
 // Cookies separate only if the response says Vary: Cookie.
+//
+// Request targets that are spelled in different ways ("/a/../b", "/%62" and "/b")
+// have entries of their own: that is how they are sent, and the origin may tell
+// them apart. Notices and writes reach all of them, whichever they name.
 //
 // # Bodies
 //

@@ -51,7 +51,6 @@ const (
 	markGuessed               // the lifetime is a heuristic
 	markOwnsShape             // its cost includes its shape's
 	markOwnWrite              // it may be from before an own write that nobody has announced yet
-	markHead                  // a HEAD freshened it: what intermediaries have for GET may be older
 	markPast                  // notices were missed since a version was named, a while ago
 )
 
@@ -217,10 +216,16 @@ func (e *entry) sameVariant(o *entry) bool {
 	return e.blob[e.keyLen:e.values()] == o.blob[o.keyLen:o.values()]
 }
 
-// query returns the query of the entry's URI with its "?".
+// query returns the query of the entry's URI with its "?", in its normal form.
 func (e *entry) query() string {
-	_, _, query := splitKey(e.key())
-	return query
+	key := e.key()
+	if i := strings.IndexByte(key, 0); i >= 0 {
+		key = key[:i]
+	}
+	if i := strings.IndexByte(key, '?'); i >= 0 {
+		return normalQuery(key[i:])
+	}
+	return ""
 }
 
 // hasValidator reports whether the origin can be asked about this version.

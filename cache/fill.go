@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 	origin, path, _ := splitKey(a.key)
 	// A copy: a reader that was cancelled may reuse his request.
 	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header.Clone(), cand: cand}
-	f.res = t.ledger.pin(t.ledger.resourceHash(a.key[:len(origin)+len(path)]), origin)
+	f.res = t.ledger.pin(t.ledger.resourceHash(origin, path), origin)
 	f.stamp = t.ledger.stamp()
 	f.requested = t.now()
 
@@ -49,15 +50,12 @@ func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *h
 			out.Header["If-Modified-Since"] = []string{at}
 		}
 	}
-	if cand != nil {
-		// An entry that a notice has named is current, but what intermediaries
-		// keep may be from before that notice. And only the owner's own answer
-		// can be vouched for, if somebody does: see mark.
-		f.asked = t.standingOf(cand) != current || f.res.generation() > cand.stamp ||
-			cand.shape.scopes.until() > t.clock.at(f.requested) || cand.is(markHead) && f.noticed()
-	} else {
-		f.asked = f.noticed()
-	}
+	// What intermediaries keep may be from before a notice, also if what is kept
+	// here isn't: a 200 of theirs would be good for who asked only, and the next
+	// reader would have to ask again. And only the owner's own answer can be
+	// vouched for, if somebody does: see mark.
+	f.asked = f.noticed() || cand != nil &&
+		(cand.shape.scopes.until() > t.clock.at(f.requested) || slices.ContainsFunc(cand.groups(), (*record).noticed))
 	if f.asked = f.asked && !t.ledger.sabotage.asks; f.asked {
 		if !a.wishes.noCache {
 			out.Header["Cache-Control"] = append(slices.Clip(out.Header["Cache-Control"]), "no-cache")
@@ -144,11 +142,13 @@ func (f *fill) failure(resp *http.Response) (*answer, bool) {
 func (f *fill) parse(resp *http.Response, h http.Header, p policy) *answer {
 	t := f.t
 	if len(h["Date"]) == 0 {
-		h = h.Clone()
+		with := make(http.Header, len(h)+1)
+		maps.Copy(with, h)
+		h = with
 		h["Date"] = []string{f.date()}
 	}
 	a := &answer{header: h, policy: p}
-	a.lines = storedLines(h, p.noCacheFields)
+	a.lines = t.storedLines(h, p.noCacheFields)
 	a.shape = t.shapeOf(resp, h, a.lines, p)
 	a.times = f.times(h, resp.StatusCode, p)
 	return a
@@ -159,7 +159,7 @@ func (f *fill) times(h http.Header, status int, p policy) times {
 }
 
 // date is what a response without a Date gets (RFC 9110 section 6.6.1).
-func (f *fill) date() string { return f.received.UTC().Format(http.TimeFormat) }
+func (f *fill) date() string { return httpDate(f.received) }
 
 // entry makes the entry of an answer with its body. body has the bytes, or
 // shared has if they belong to another version too.
@@ -226,6 +226,12 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 		named, namedGen, namedAt = n.naming(e)
 	}
 
+	for _, g := range e.groups() {
+		if f.unseen(g, e) && !t.ledger.sabotage.replicas {
+			e.marks |= markGroupLag
+		}
+	}
+
 	// An owner whose reads lag: what was noticed shortly before may not be in
 	// the answer.
 	lag := p.lag * int64(time.Second)
@@ -246,12 +252,9 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 			}
 		}
 	}
-	// An answer that an intermediary may have kept from before a notice. A
-	// 304 has confirmed a version that came after it.
+	// An answer that an intermediary may have kept from before a notice for a
+	// group of which nobody knew. A 304 has confirmed a version that came after it.
 	if !f.asked && !confirmed {
-		if f.noticed() {
-			e.marks |= markLagging
-		}
 		for _, g := range e.groups() {
 			if g.noticed() {
 				e.marks |= markGroupLag
@@ -275,7 +278,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 func (f *fill) commit(e *entry) bool {
 	t := f.t
 	c := &t.store.shard(e.hash).counts
-	if t.standingOf(e) != current && !e.hasValidator() || !t.store.insert(e) {
+	if t.standingOf(e) != current && !e.hasValidator() || !t.store.insert(e, f.header) {
 		c.rejected.Add(1)
 		t.store.drop(e)
 		return false
@@ -284,30 +287,35 @@ func (f *fill) commit(e *entry) bool {
 	return true
 }
 
-// freshen applies a 304 to cand (RFC 9111 section 4.3.4). It reports false if
-// the 304 says that nothing may be kept any more: then e is good for this
-// answer only.
-//
-// The condition named one version, so a 304 confirms it whatever ETag it
-// carries itself. But an origin that contradicts itself isn't good enough to
-// be vouched for.
-func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
+// forsake drops cand, and with it what else would answer the request: something
+// newer was seen, that isn't stored.
+func (f *fill) forsake() {
+	f.t.store.forsake(f.cand, f.header, f.stamp)
+	if f.t.backing != nil {
+		f.t.backing.forget(context.Background(), f.key, f.hash)
+	}
+}
+
+// freshen applies to cand what confirms it (RFC 9111 section 4.3.4): alike says
+// that it is about the same version in other bytes, and then nothing of it is
+// taken in but when it came. It reports false if it says that nothing may be kept
+// any more: then e is good for this answer only. So are the fields own, which the
+// origin wants to be asked for each time.
+func (f *fill) freshen(resp *http.Response, alike bool) (e *entry, own http.Header, keep bool) {
 	old := f.cand
-	tag := resp.Header.Get("Etag")
-	contradicts := tag != "" && old.etag() != "" && opaqueTag(tag) != opaqueTag(old.etag())
 	h := old.header()
-	for _, name := range resp.Header["Connection"] {
-		for _, drop := range fieldNames(name) {
-			delete(h, drop)
-		}
+	moment := http.Header{"Date": resp.Header["Date"], "Age": resp.Header["Age"]}
+	if len(moment["Date"]) == 0 {
+		moment["Date"] = []string{f.date()}
 	}
-	for name, values := range resp.Header {
-		if !hopByHop(name) && !describesBody(name) {
-			h[name] = values
+	var update http.Header
+	if !alike {
+		update = f.t.updates(resp.Header)
+		if tag, ok := resp.Header["Etag"]; ok && len(h["Etag"]) == 0 {
+			update["Etag"] = tag // of the version that Last-Modified has confirmed
 		}
-	}
-	if age, ok := resp.Header["Age"]; ok {
-		h["Age"] = age
+		maps.Copy(h, update)
+		maps.Copy(h, moment)
 	}
 	merged := &http.Response{
 		Status: old.shape.statusLine, StatusCode: old.shape.status, Proto: old.shape.proto,
@@ -316,9 +324,21 @@ func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 	a, keep := f.read(merged, h)
 	if !keep {
 		p := parsePolicy(h, f.t.target, f.t.directive)
-		a = &answer{header: h, policy: p, lines: storedLines(h, nil)}
+		a = &answer{header: h, policy: p, lines: f.t.storedLines(h, nil)}
 		a.shape = f.t.shapeOf(merged, h, a.lines, p)
 		a.times = f.times(h, merged.StatusCode, p)
+	}
+	if alike {
+		// RFC 9111 section 4.2.3: the age counts from the validation.
+		a.times.birth = f.times(moment, merged.StatusCode, a.policy).birth
+	}
+	for _, name := range a.policy.noCacheFields {
+		if lines, ok := update[name]; ok {
+			if own == nil {
+				own = make(http.Header)
+			}
+			own[name] = lines
+		}
 	}
 	var shared *string
 	if old.rare != nil {
@@ -326,10 +346,20 @@ func (f *fill) freshen(resp *http.Response) (e *entry, keep bool) {
 	}
 	e = f.entry(a, old.body(), shared, true)
 	e.inherit(old)
-	if contradicts {
-		e.marks &^= markVouchable
+	return e, own, keep
+}
+
+// updates returns the fields of a 304 that take the place of stored ones
+// (RFC 9111 section 3.2).
+func (t *Transport) updates(h http.Header) http.Header {
+	update := make(http.Header, len(h))
+	named := connectionNames(h, t.target)
+	for name, lines := range h {
+		if !hopByHop(name) && !describesBody(name) && !slices.Contains(named, name) {
+			update[name] = lines
+		}
 	}
-	return e, keep
+	return update
 }
 
 // describesBody lists the fields of a 304 that don't update what is stored:

@@ -51,6 +51,8 @@ type flight struct {
 	failed bool           // resp is a failure that everybody who waits is told of
 	spool  *spool         // not nil if resp's body is being stored
 	err    error
+	leads  *entry      // for the leader, if a 304 confirmed it
+	own    http.Header // fields of the 304 that are for him only
 	// Set before done is closed:
 	entry  *entry
 	kept   bool // entry is in the store
@@ -83,8 +85,7 @@ func (fl *flight) launch() {
 		defer fl.drop()
 		fl.run()
 		if fl.kept && fl.t.backing != nil {
-			// Nobody waits for the second level.
-			fl.t.backing.write(fl.entry)
+			fl.t.backing.keep(fl.entry)
 		}
 	}()
 }
@@ -118,19 +119,31 @@ func (fl *flight) run() {
 	}
 	resp, err := t.next.RoundTrip(fl.out)
 	fl.received = t.now()
-	if err == nil && resp.Body == nil {
-		resp.Body = http.NoBody
-	}
 	if err == nil && resp.StatusCode == http.StatusNotModified && fl.validates {
-		fl.confirmed(resp)
+		drain(resp)
+		if about := fl.selects(resp.Header); about != selectsOther {
+			fl.confirmed(resp, about == selectsAlike)
+			return
+		}
+		fl.insist()
 		return
 	}
+	fl.answered(resp, err)
+}
+
+// answered handles what is no 304 to our own condition.
+func (fl *flight) answered(resp *http.Response, err error) {
+	t := fl.t
+	counts := &t.store.shard(fl.hash).counts
 	if err != nil {
 		counts.errors.Add(1)
 		fl.err = err
 		t.unregister(fl)
 		fl.land(nil)
 		return
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
 	fl.status = resp.StatusCode
 	ans, ok := fl.read(resp, resp.Header)
@@ -157,9 +170,13 @@ func (fl *flight) run() {
 		t.unregister(fl)
 	}
 	fl.holders.Add(1)
-	fl.spool = newSpool(resp.Body, resp.ContentLength, t.maxEntry, fl.drop)
-	fl.land(resp)
-	tooLong := fl.spool.fill(resp.ContentLength, func(body []byte) {
+	length := resp.ContentLength
+	if length == 0 && len(resp.Header["Content-Length"]) == 0 {
+		length = -1 // nobody said: a transport of a program's own leaves it out
+	}
+	fl.spool = newSpool(resp.Body, length, t.maxEntry, fl.drop)
+	fl.land(resp) // from here on resp is the leader's
+	tooLong := fl.spool.fill(length, func(body []byte) {
 		// The reader may still read the buffer; the entry has its own copy.
 		e := fl.fill.entry(ans, string(body), nil, false)
 		if fl.failed {
@@ -168,9 +185,13 @@ func (fl *flight) run() {
 			fl.kept = fl.commit(e)
 		}
 		fl.entry = e
+		t.unregister(fl) // who has read to the end and asks again doesn't join
 	})
 	if tooLong {
 		t.solo.set(fl.hash, t.nowNano())
+		if fl.cand != nil {
+			fl.forsake()
+		}
 	}
 }
 
@@ -181,20 +202,50 @@ func (fl *flight) lasting(a *answer) bool {
 }
 
 // confirmed handles a 304 to our own condition.
-func (fl *flight) confirmed(resp *http.Response) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, spoolChunk))
-	_ = resp.Body.Close()
-	e, keep := fl.freshen(resp)
+func (fl *flight) confirmed(resp *http.Response, alike bool) {
+	e, own, keep := fl.freshen(resp, alike)
 	fl.t.store.shard(fl.hash).counts.notModified.Add(1)
 	fl.status = http.StatusNotModified
+	fl.leads, fl.own = e, own
 	if keep {
 		fl.kept = fl.commit(e)
+		fl.entry = e
 	} else {
-		fl.t.store.remove(fl.cand)
+		// It answers nobody else's request (RFC 9111 section 5.2.2.5).
+		fl.t.solo.set(fl.hash, fl.t.nowNano())
+		fl.forsake()
 		fl.t.store.drop(e)
 	}
-	fl.entry = e
+	fl.t.unregister(fl) // nor does who has this answer and asks again
 	fl.land(nil)
+}
+
+// insist asks once more, without a condition and through intermediaries, because
+// the 304 that came is about another version than the one it was asked about:
+// whose version that is nobody here can tell.
+func (fl *flight) insist() {
+	fl.t.store.shard(fl.hash).counts.misses.Add(1)
+	out := fl.out.Clone(fl.out.Context())
+	for _, name := range conditionalFields {
+		delete(out.Header, name)
+	}
+	if !fl.asked {
+		fl.asked = true
+		out.Header["Cache-Control"] = append(slices.Clip(out.Header["Cache-Control"]), "no-cache")
+	}
+	fl.requested = fl.t.now()             // the wait for the 304 is no part of the answer's age
+	resp, err := fl.t.next.RoundTrip(out) //nolint:bodyclose // its reader closes it
+	fl.received = fl.t.now()
+	fl.answered(resp, err)
+}
+
+// drain takes in what follows the header of a 304, which is nothing.
+func drain(resp *http.Response) {
+	if resp.Body == nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, spoolChunk))
+	_ = resp.Body.Close()
 }
 
 // passed handles an answer that can't be stored: the leader gets it as it is.
@@ -203,7 +254,7 @@ func (fl *flight) passed(resp *http.Response) {
 	t.store.shard(fl.hash).counts.bypassed.Add(1)
 	if fl.cand != nil && resp.StatusCode < 500 && resp.StatusCode != http.StatusNotModified {
 		// Validation told that what we have isn't it any more.
-		t.store.remove(fl.cand)
+		fl.forsake()
 	}
 	if resp.StatusCode < 500 && resp.StatusCode != http.StatusNotModified {
 		t.solo.set(fl.hash, t.nowNano())

@@ -29,7 +29,9 @@ func timesOf(h http.Header, status int, p policy, requested, received time.Time,
 	// Date counts whole seconds; what it leaves out isn't age.
 	apparent := max(received.Sub(date), 0).Truncate(time.Second)
 	corrected := ageValue(h["Age"]) + received.Sub(requested)
-	initial := max(apparent, corrected)
+	// No age is greater than that (RFC 9111 section 1.2.2): the year 1 would be
+	// too long ago to reckon with.
+	initial := min(max(apparent, corrected), maxDelta*time.Second)
 
 	t := times{birth: at - int64(initial)}
 	switch {
@@ -39,7 +41,7 @@ func timesOf(h http.Header, status int, p policy, requested, received time.Time,
 		// RFC 9213 section 2.2: a targeted field replaces Expires too.
 	case len(h["Expires"]) > 0:
 		if at, ok := singleDate(h["Expires"], received); ok {
-			t.lifetime = int64(max(at.Sub(date), 0))
+			t.lifetime = int64(min(max(at.Sub(date), 0), maxDelta*time.Second))
 		}
 	case heuristicStatus(status) || p.public:
 		if at, ok := singleDate(h["Last-Modified"], received); ok && at.Before(date) {

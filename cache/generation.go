@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"hash/maphash"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +21,7 @@ import (
 // starts as if it had been invalidated at the floor. Forgetting therefore
 // means revalidating, never trusting.
 type ledger struct {
-	seed     maphash.Seed
+	hasher   hasher
 	clock    atomic.Uint64
 	all      atomic.Uint64 // generation of everything
 	allAt    atomic.Int64
@@ -91,7 +90,7 @@ type queuedRecord struct {
 }
 
 func newLedger(remember int) *ledger {
-	l := &ledger{seed: maphash.MakeSeed(), perShard: max(remember/ledgerShards, 1)}
+	l := &ledger{hasher: newHasher(), perShard: max(remember/ledgerShards, 1)}
 	l.origins.byName = make(map[string]*origin)
 	return l
 }
@@ -99,20 +98,15 @@ func newLedger(remember int) *ledger {
 // stamp returns the number for a question that is about to be sent.
 func (l *ledger) stamp() uint64 { return l.clock.Add(1) }
 
-// resourceHash names the record of a resource, given as origin and path.
-func (l *ledger) resourceHash(resource string) uint64 {
-	return maphash.String(l.seed, resource)
+// resourceHash names the record of a resource.
+func (l *ledger) resourceHash(origin, path string) uint64 {
+	return l.hasher.strings(origin, "", path)
 }
 
 // groupHash names the record of a group at an origin (RFC 9875: groups of
 // different origins have nothing to do with each other).
 func (l *ledger) groupHash(origin, group string) uint64 {
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	_, _ = h.WriteString(origin)
-	_ = h.WriteByte(0)
-	_, _ = h.WriteString(group)
-	return h.Sum64()
+	return l.hasher.strings(origin, "\x00", group)
 }
 
 func (l *ledger) shard(hash uint64) *ledgerShard { return &l.shards[hash>>59] }
@@ -169,7 +163,7 @@ func (l *ledger) note(hash uint64, n notice) {
 		if last.expects() && last.etag == n.etag && last.query == n.query && last.gone == n.gone {
 			n.prev = last.prev
 		}
-		if last.own != nil && !last.own.isIn(&n) {
+		if n.own == nil && last.own != nil && !last.own.isIn(&n) {
 			n.own = last.own
 		}
 		return &n
@@ -335,7 +329,19 @@ func (n *notice) names(e *entry) bool {
 	if n.gone {
 		return e.shape.status >= 400
 	}
-	return n.etag != "" && n.etag == opaqueTag(e.etag())
+	return n.etag != "" && isVersion(opaqueTag(e.etag()), n.etag)
+}
+
+// isVersion reports whether a tag is that of the named version, or of another
+// representation of it: "v7~json" is "v7" in JSON. Strong tags of
+// representations differ (RFC 9110 section 8.8.1), and a notice speaks of the
+// resource.
+func isVersion(tag, named string) bool {
+	if tag == named {
+		return true
+	}
+	stem, quoted := strings.CutSuffix(named, `"`)
+	return quoted && len(stem) > 1 && strings.HasPrefix(tag, stem) && tag[len(stem)] == '~'
 }
 
 // opaqueTag strips what weak comparison ignores (RFC 9110 section 8.8.3.2).

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -95,11 +96,15 @@ func (t *Transport) get(req *http.Request) (*http.Response, error) {
 // find looks for the entry of a request and judges it.
 func (t *Transport) find(a *ask) (*entry, verdict) {
 	sh := t.store.shard(a.hash)
-	sh.mu.RLock()
-	e, other := sh.find(a.hash, a.key, a.req.Header)
-	sh.mu.RUnlock()
+	look := func() (e, other *entry) {
+		sh.mu.RLock()
+		defer sh.mu.RUnlock()
+		return sh.find(a.hash, a.key, a.req.Header)
+	}
+	e, other := look()
 	if e == nil && t.backing != nil {
-		e = t.readBacking(a)
+		t.readBacking(a)
+		e, other = look()
 	}
 	switch {
 	case e != nil:
@@ -112,6 +117,17 @@ func (t *Transport) find(a *ask) (*entry, verdict) {
 
 // answer serves an entry, or nothing if it can't be cut as wanted.
 func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
+	return t.answerSaying(a, e, v, v.appendTo(nil))
+}
+
+// standIn serves an entry in place of a failure: the origin was asked, which is
+// no hit (RFC 9211 section 2.1).
+func (t *Transport) standIn(a *ask, e *entry, v verdict, m missStatus) *http.Response {
+	m.detail = v.detail
+	return t.answerSaying(a, e, v, m.text())
+}
+
+func (t *Transport) answerSaying(a *ask, e *entry, v verdict, status []byte) *http.Response {
 	h := a.req.Header
 	var s span
 	kind := rangeIgnore
@@ -120,7 +136,7 @@ func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
 			return nil
 		}
 	}
-	resp := t.serveNow(a.req, e, v.appendTo(nil))
+	resp := t.serveNow(a.req, e, status)
 	t.count(e, v)
 	if v.refresh {
 		t.refresh(a, e)
@@ -132,7 +148,7 @@ func (t *Transport) answer(a *ask, e *entry, v verdict) *http.Response {
 // store.
 func (t *Transport) fit(a *ask, e *entry, resp *http.Response, s span, kind rangeKind) *http.Response {
 	switch {
-	case e.shape.status != http.StatusOK:
+	case e.shape.status < 200 || e.shape.status > 299: // RFC 9110 section 13.2.1
 	case a.conditional && t.notModified(a.req.Header, e.etag(), e.field("Last-Modified"), e.field("Date")):
 		return strip(resp)
 	case kind != rangeIgnore:
@@ -195,7 +211,7 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), fl.err != nil); ok {
 			fl.discard()
 			fl.leave()
-			return t.answer(a, e, sv), nil
+			return t.standIn(a, e, sv, missStatus{fwd: v.fwd, status: fl.status}), nil
 		}
 	}
 	if fl.err != nil {
@@ -205,16 +221,15 @@ func (t *Transport) lead(a *ask, fl *flight, e *entry, v verdict) (*http.Respons
 	m := missStatus{fwd: v.fwd, status: fl.status, detail: v.detail}
 	if fl.resp == nil {
 		fl.leave()
-		m.stored = true
-		return t.fit(a, fl.entry, t.serveNow(a.req, fl.entry, m.appendTo(nil)), span{}, rangeIgnore), nil
+		m.stored = fl.kept
+		resp := t.serveNow(a.req, fl.leads, m.text())
+		maps.Copy(resp.Header, fl.own)
+		return t.fit(a, fl.leads, resp, span{}, rangeIgnore), nil
 	}
 	m.stored = fl.spool != nil && !fl.failed
 	resp := fl.resp
 	resp.Request = a.req
-	withStatus(resp, m)
-	if len(resp.Header["Date"]) == 0 {
-		resp.Header["Date"] = []string{fl.date()}
-	}
+	withStatus(resp, m, fl.received)
 	if fl.spool == nil {
 		resp.Body = t.watched(ctx, fl, resp.Body)
 	} else {
@@ -242,7 +257,7 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 	defer fl.leave()
 	if fl.err != nil || serverError(fl.status) {
 		if sv, ok := t.staleOnError(e, &a.wishes, t.nowNano(), fl.err != nil); ok {
-			return t.answer(a, e, sv), false, nil
+			return t.standIn(a, e, sv, missStatus{fwd: v.fwd, status: fl.status, collapsed: true}), false, nil
 		}
 	}
 	if fl.err != nil {
@@ -271,7 +286,7 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 	t.store.shard(a.hash).counts.collapsed.Add(1)
 	got.visit()
 	m := missStatus{fwd: v.fwd, status: fl.status, collapsed: true, detail: v.detail}
-	resp = t.serveNow(a.req, got, m.appendTo(nil))
+	resp = t.serveNow(a.req, got, m.text())
 	return t.fit(a, got, resp, span{}, rangeIgnore), false, nil
 }
 

@@ -44,7 +44,7 @@ func (t *Transport) Inspect(url string) Report {
 	origin, path, _ := splitKey(uri)
 	r := Report{URL: uri}
 	now := t.nowNano()
-	hash := t.ledger.resourceHash(uri[:len(origin)+len(path)])
+	hash := t.ledger.resourceHash(origin, path)
 	var found []*entry
 	t.store.each(func(e *entry) {
 		if e.res.hash == hash {
@@ -123,7 +123,7 @@ func (t *Transport) why(e *entry, v verdict, now int64) string {
 	case e.shape.policy.noCache:
 		return "no-cache: the origin wants to be asked each time"
 	case v.detail == "vouched":
-		why = fmt.Sprintf("scope %q vouches for it for another %s", e.shape.scopes.String(), ttl)
+		why = fmt.Sprintf("scope %q vouches for it for another %s", e.shape.scopes.String(), time.Duration(t.vouched(e, now)-now).Round(time.Second))
 	case v.reuse && v.refresh:
 		why = fmt.Sprintf("stale for %s, but stale-while-revalidate allows it while it is refreshed", -ttl)
 	case v.reuse && e.is(markGuessed):

@@ -27,7 +27,7 @@ func (t *Transport) Invalidate(urls ...string) {
 func (t *Transport) invalidate(uri string) {
 	origin, path, _ := splitKey(uri)
 	t.notices.Add(1)
-	t.ledger.note(t.ledger.resourceHash(uri[:len(origin)+len(path)]), notice{at: t.nowNano()})
+	t.ledger.note(t.ledger.resourceHash(origin, path), notice{at: t.nowNano()})
 }
 
 // InvalidateGroup invalidates the members of cache groups at an origin
@@ -91,7 +91,7 @@ func (t *Transport) Apply(c Change) {
 	origin, path, query := splitKey(uri)
 	now := t.nowNano()
 	t.notices.Add(1)
-	t.ledger.note(t.ledger.resourceHash(uri[:len(origin)+len(path)]),
+	t.ledger.note(t.ledger.resourceHash(origin, path),
 		notice{at: now, etag: opaqueTag(c.ETag), query: query, gone: c.Gone, scope: t.scopes.find(c.Scope)})
 	t.ledger.note(t.ledger.groupHash(origin, path), notice{at: now})
 	if c.Scope != "" && c.Scope != path {

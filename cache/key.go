@@ -8,20 +8,30 @@ import (
 	"strings"
 )
 
-// A key is the normalised URI (RFC 3986 section 6.2.2), followed by what
-// separates identities, each part led in by a zero byte and a letter:
+// A key is the URI as it is sent, followed by what separates identities, each
+// part led in by a zero byte and a letter:
 //
 //	https://api.example/orders/9?page=2 \x00p partition \x00a digest
 //
-// Its part before the "?" is the resource, which is what invalidation is
-// about. The URI of a request that is already in its normal form is copied
-// as it is.
+// What is sent in one form is one (RFC 9110 section 4.2.3): the case of scheme
+// and host, the default port, an empty path. Path and query are sent as they
+// stand, and an origin may answer "/a/../b" otherwise than "/b", for example by
+// a redirect to it; so each spelling has an entry of its own.
+//
+// What invalidation is about is the resource: the normal form (RFC 3986 section
+// 6.2.2) of what is before the "?". Every spelling of it ends together.
 
-// appendURI appends the normal form of a URI. It reports false for one that
-// can't be cached: not http or https, or opaque.
+// appendURI appends a URI as it is sent. It reports false for one that can't be
+// cached: not http or https, or without a host.
 func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 	if u.Opaque != "" {
-		return b, false
+		v, err := url.Parse(u.Scheme + ":" + u.Opaque)
+		if err != nil || v.Opaque != "" || !strings.HasSuffix(u.Opaque, v.EscapedPath()) {
+			return b, false // not what is sent
+		}
+		// It is sent whole, and the host in it counts (RFC 9112 section 3.2.2).
+		v.RawQuery, v.ForceQuery = u.RawQuery, u.ForceQuery
+		return appendURI(b, v, "")
 	}
 	port := ""
 	switch {
@@ -46,17 +56,20 @@ func appendURI(b []byte, u *url.URL, host string) ([]byte, bool) {
 		}
 		b = append(b, c)
 	}
-	if u.RawPath == "" && plainPath(u.Path) {
-		b = append(b, u.Path...)
-	} else {
-		b = appendPath(b, u.EscapedPath())
+	path := u.Path
+	if u.RawPath != "" || !plainPath(path) {
+		path = u.EscapedPath()
 	}
+	if path == "" || path[0] != '/' {
+		b = append(b, '/')
+	}
+	b = append(b, path...)
 	if u.RawQuery != "" || u.ForceQuery {
-		if strings.IndexByte(u.RawQuery, 0) >= 0 {
-			return b, false // it would pass for what separates identities
+		if strings.IndexByte(u.RawQuery, 0) >= 0 || strings.IndexByte(u.RawQuery, '#') >= 0 {
+			return b, false // it would pass for what separates identities, or for an href with a fragment
 		}
 		b = append(b, '?')
-		b = appendPercent(b, u.RawQuery)
+		b = append(b, u.RawQuery...)
 	}
 	return b, true
 }
@@ -75,16 +88,12 @@ var hostBytes = func() (t [256]byte) {
 	return t
 }()
 
-// plainPath reports whether a path is what appendPath would make of it: most
-// are, and looking is quicker than escaping.
+// plainPath reports whether a path is what escaping would make of it: most are,
+// and looking is quicker.
 func plainPath(path string) bool {
-	if path == "" || path[0] != '/' {
-		return false
-	}
-	for i := 1; i < len(path); i++ {
+	for i := range len(path) {
 		switch c := path[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '-', c == '_', c == '~', c == '/':
-		case c == '.' && path[i-1] != '/': // else it may be a dot segment
+		case 'a' <= c && c <= 'z', '/' <= c && c <= '9', 'A' <= c && c <= 'Z', c == '-', c == '_', c == '~', c == '.':
 		default:
 			return false
 		}
@@ -92,24 +101,17 @@ func plainPath(path string) bool {
 	return true
 }
 
-func appendPath(b []byte, path string) []byte {
-	if path == "" {
-		return append(b, '/')
-	}
-	if path[0] != '/' {
-		b = append(b, '/')
-	}
+// normalPath returns the normal form of a path as it was sent.
+func normalPath(path string) string {
 	if strings.IndexByte(path, '%') < 0 && !strings.Contains(path, "/.") {
-		return append(b, path...)
+		return path
 	}
-	root := len(b)
-	b = appendPercent(b, path)
-	if !strings.Contains(string(b[root:]), "/.") {
-		return b
+	path = string(appendPercent(nil, path))
+	if !strings.Contains(path, "/.") {
+		return path
 	}
 	// RFC 3986 section 5.2.4.
-	segments := strings.Split(string(b[root+1:]), "/")
-	b = b[:root]
+	segments := strings.Split(path[1:], "/")
 	var kept []string
 	for i, segment := range segments {
 		last := i == len(segments)-1
@@ -125,14 +127,7 @@ func appendPath(b []byte, path string) []byte {
 			kept = append(kept, segment)
 		}
 	}
-	for _, segment := range kept {
-		b = append(b, '/')
-		b = append(b, segment...)
-	}
-	if len(kept) == 0 {
-		b = append(b, '/')
-	}
-	return b
+	return "/" + strings.Join(kept, "/")
 }
 
 // appendPercent appends s with its percent-encoded octets in normal form:
@@ -205,7 +200,8 @@ func (t *Transport) appendAuthorization(b []byte, h http.Header) []byte {
 	return hex.AppendEncode(b, sum[:16])
 }
 
-// splitKey cuts a key into origin, path and query (with its "?").
+// splitKey cuts a key into the origin, the path and the query (with its "?") of
+// the resource, in their normal form.
 func splitKey(key string) (origin, path, query string) {
 	if i := strings.IndexByte(key, 0); i >= 0 {
 		key = key[:i]
@@ -215,7 +211,14 @@ func splitKey(key string) (origin, path, query string) {
 	if i := strings.IndexByte(path, '?'); i >= 0 {
 		path, query = path[:i], path[i:]
 	}
-	return origin, path, query
+	return origin, normalPath(path), normalQuery(query)
+}
+
+func normalQuery(query string) string {
+	if strings.IndexByte(query, '%') < 0 {
+		return query
+	}
+	return string(appendPercent(nil, query))
 }
 
 // originOf returns the part of a normalised URI before its path.
@@ -227,12 +230,30 @@ func originOf(uri string) string {
 	return uri
 }
 
-// normalize returns the normal form of an absolute URL.
-func normalize(href string) (string, bool) {
+// spell returns an absolute URL as it is sent.
+func spell(href string) (string, bool) {
 	u, err := url.Parse(href)
 	if err != nil {
 		return "", false
 	}
 	b, ok := appendURI(nil, u, "")
 	return string(b), ok
+}
+
+// normalize returns the normal form of an absolute URL.
+func normalize(href string) (string, bool) {
+	uri, ok := spell(href)
+	if !ok {
+		return "", false
+	}
+	return normalForm(uri), true
+}
+
+// normalForm returns the normal form of a URI as it is sent.
+func normalForm(uri string) string {
+	if strings.IndexByte(uri, '%') < 0 && !strings.Contains(uri, "/.") {
+		return uri
+	}
+	origin, path, query := splitKey(uri)
+	return origin + path + query
 }

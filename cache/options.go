@@ -40,7 +40,8 @@ type Options struct {
 	// Backing is a second level behind the memory, for example a disk or a
 	// Redis. It is read when memory has nothing for a URI, once for any number
 	// of readers, and written when a response was stored, when nobody waits
-	// any more. Default none.
+	// any more. One that doesn't answer within two seconds, or has 256 calls
+	// unanswered, is a miss. Default none.
 	Backing Backing
 
 	// Partition separates identities that share the Transport: requests of
@@ -91,6 +92,7 @@ func (o *Options) setDefaults() {
 	if o.VouchLimit <= 0 {
 		o.VouchLimit = time.Hour
 	}
+	o.VouchLimit = min(o.VouchLimit, farthest)
 	if o.Directive == "" {
 		o.Directive = "resn"
 	}
@@ -107,6 +109,7 @@ func (o *Options) setDefaults() {
 // github.com/gregjones/httpcache.Cache, so that every store written for it
 // plugs in. Methods are called concurrently. What Get returns is not trusted:
 // bytes that aren't a whole entry of the asked key count as a miss.
+// [Transport.Close] waits for calls that haven't returned.
 type Backing interface {
 	// Get returns the bytes stored under key; the cache doesn't change them.
 	Get(key string) (value []byte, ok bool)

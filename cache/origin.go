@@ -98,7 +98,7 @@ func (o *origin) generation(stamp uint64, key string) uint64 {
 	if list == nil || list.newest <= stamp {
 		return gen
 	}
-	path := key[len(o.name):]
+	_, path, _ := splitKey(key)
 	for _, item := range list.items {
 		if item.gen > gen && strings.HasPrefix(path, item.path) {
 			gen = item.gen

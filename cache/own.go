@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,11 @@ import (
 // it arrives nothing else tells. So until it must have arrived, answers are
 // good for who asked only, unless they have the ETag that the write's answer
 // named.
+
+// The same holds for what shows it among other things, its lists and what embeds
+// it, as far as the cache knows them before the notice does: by the group that is
+// named like its path, by the groups that its stored responses are in, and by the
+// topics that they, or the write's answer, name.
 
 // lagTime is how long a replica of an owner that doesn't say by how much its
 // reads lag is mistrusted where nothing else tells.
@@ -64,6 +70,16 @@ func (l *ledger) noteOwn(hash uint64, w ownWrite) {
 	})
 }
 
+// unseen reports whether e, which shows what a group is about, may come from a
+// replica that hasn't seen an own write to that.
+func (f *fill) unseen(g *record, e *entry) bool {
+	if at := f.t.ledger.forgotAt(g); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+		return true // what is forgotten counts as one
+	}
+	n := g.last.Load()
+	return n != nil && n.own != nil && !f.settled(n.own, e)
+}
+
 // settled reports whether an answer that was asked for after an own write can't
 // be from before it, or whether that is for notices to tell.
 func (f *fill) settled(w *ownWrite, e *entry) bool {
@@ -89,18 +105,19 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 	if !ok || t.ledger.sabotage.writes || t.ledger.sabotage.failures && resp == nil {
 		return
 	}
-	target := string(b)
+	sent := string(b)
 	if resp == nil || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout {
-		t.invalidateOwn(target, req, ownWrite{}) // nobody knows what the origin did
+		t.invalidateOwn(sent, req, nil, ownWrite{}) // nobody knows what the origin did
 		return
 	}
-	origin := originOf(target)
+	origin := originOf(sent)
 	if groups, ok := sfStrings(resp.Header["Cache-Group-Invalidation"]); ok {
 		t.InvalidateGroup(origin, groups...)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode >= 400 {
 		return
 	}
+	target := normalForm(sent)
 	location := t.reference(req, resp, "Location", origin)
 	content := t.reference(req, resp, "Content-Location", origin)
 	w := ownWrite{gone: req.Method == http.MethodDelete && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent)}
@@ -108,7 +125,7 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 	if about == target {
 		w.etag = opaqueTag(resp.Header.Get("Etag"))
 	}
-	t.invalidateOwn(target, req, w)
+	t.invalidateOwn(sent, req, parsePolicy(resp.Header, t.target, t.directive).scopes, w)
 	if t.ledger.sabotage.references {
 		return
 	}
@@ -140,7 +157,7 @@ func (t *Transport) reference(req *http.Request, resp *http.Response, name, orig
 	if !ok || originOf(string(b)) != origin {
 		return ""
 	}
-	return string(b)
+	return normalForm(string(b))
 }
 
 // described returns which of the URIs the ETag of a write's response is about,
@@ -160,16 +177,21 @@ func described(req *http.Request, resp *http.Response, target, location, content
 	return ""
 }
 
-// invalidateOwn invalidates the target of an own write, and the groups that
-// the stored responses of that very URI are in (RFC 9875 section 2.2).
-func (t *Transport) invalidateOwn(target string, req *http.Request, w ownWrite) {
-	key := string(t.appendIdentity([]byte(target), req))
-	for _, g := range t.groupsOf(key) {
-		t.ledger.note(g, notice{at: t.nowNano()})
+// invalidateOwn invalidates the target of an own write, the groups that the
+// stored responses of that very URI are in (RFC 9875 section 2.2), and those of
+// the topics that will announce it: named says which the write's answer names.
+func (t *Transport) invalidateOwn(sent string, req *http.Request, named []string, w ownWrite) {
+	key := string(t.appendIdentity([]byte(sent), req))
+	origin := originOf(sent)
+	for _, topic := range named {
+		t.wroteGroup(t.ledger.groupHash(origin, topic))
 	}
-	t.wrote(target, w)
+	for _, g := range t.groupsOf(key) {
+		t.wroteGroup(g)
+	}
+	t.wrote(sent, w)
 	if t.backing != nil {
-		t.backing.forget(key)
+		t.backing.forget(req.Context(), key, t.hash(key))
 	}
 }
 
@@ -178,12 +200,19 @@ func (t *Transport) wrote(uri string, w ownWrite) {
 	origin, path, query := splitKey(uri)
 	w.at, w.query = t.nowNano(), query
 	t.notices.Add(1)
-	t.ledger.noteOwn(t.ledger.resourceHash(uri[:len(origin)+len(path)]), w)
+	t.ledger.noteOwn(t.ledger.resourceHash(origin, path), w)
 	// What embeds it, as the notice will.
-	t.ledger.note(t.ledger.groupHash(origin, path), notice{at: w.at})
+	t.wroteGroup(t.ledger.groupHash(origin, path))
 }
 
-// groupsOf returns the records of the groups that a key's entries are in.
+// wroteGroup invalidates a group that an own write was about.
+func (t *Transport) wroteGroup(g uint64) {
+	now := t.nowNano()
+	t.ledger.note(g, notice{at: now, own: &ownWrite{at: now}})
+}
+
+// groupsOf returns the records of the groups that a key's entries are in, and of
+// those that are named like their topics.
 func (t *Transport) groupsOf(key string) (groups []uint64) {
 	hash := t.hash(key)
 	sh := t.store.shard(hash)
@@ -194,7 +223,11 @@ func (t *Transport) groupsOf(key string) (groups []uint64) {
 			for _, g := range e.groups() {
 				groups = append(groups, g.hash)
 			}
+			for _, s := range e.shape.scopes {
+				groups = append(groups, t.ledger.groupHash(e.res.origin.name, s.name))
+			}
 		}
 	}
-	return groups
+	slices.Sort(groups)
+	return slices.Compact(groups)
 }

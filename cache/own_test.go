@@ -197,6 +197,79 @@ func TestWhatAWriteNames(t *testing.T) {
 	}
 }
 
+// What lists and documents show of a resource that was written may come from a
+// replica that hasn't seen the write, until its notice must have come.
+func TestOwnWriteInAList(t *testing.T) { // G6
+	const (
+		named = `max-age=60, resn="restaurants"`
+		both  = `max-age=60, resn="orders restaurants"`
+		plain = "max-age=60"
+		list  = "https://api.example/restaurants"
+		order = "https://api.example/orders/9"
+	)
+	for _, tt := range []struct {
+		rule, shows string
+		fields      []string // of what shows it
+		written     string   // the Cache-Control of what is written
+		answer      string   // and of the write's answer
+		read        bool     // it is stored when it is written
+		ends        bool     // what shows it ends
+		waits       bool     // and isn't kept before the notice must have come
+	}{
+		{"a list, by the stored topic", list, []string{"Cache-Control", named, "Cache-Groups", `"restaurants"`}, named, "", true, true, true},
+		{"a list, by the answer's topic", list, []string{"Cache-Control", named, "Cache-Groups", `"restaurants"`}, named, named, false, true, true},
+		{"a list of a topic that nobody knows yet", list, []string{"Cache-Control", named, "Cache-Groups", `"restaurants"`}, named, "", false, false, false},
+		{"what embeds it, by its path", order, []string{"Cache-Control", both, "Cache-Groups", `"/restaurants/203"`}, named, "", false, true, true},
+		{"without a topic it is HTTP", order, []string{"Cache-Control", plain, "Cache-Groups", `"/restaurants/203"`}, plain, "", true, true, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &written{version: 1, fields: tt.fields}
+			c := New(newOrigin(func(req *http.Request) *http.Response {
+				switch {
+				case req.Method == http.MethodPut:
+					r := d.handle(req)
+					if tt.answer != "" {
+						r.Header.Set("Cache-Control", tt.answer)
+					}
+					return r
+				case req.URL.Path == "/restaurants/203":
+					return reply(200, "it", "Cache-Control", tt.written)
+				}
+				return d.handle(req)
+			}), nil)
+			said := func() {
+				for _, name := range []string{"orders", "restaurants"} {
+					c.Scope(name).Heard(time.Now().Add(-time.Millisecond))
+					c.Scope(name).Vouch(time.Now().Add(time.Hour))
+				}
+			}
+			said()
+			time.Sleep(time.Second)
+			if tt.read {
+				get(t, c, testURL)
+			}
+			get(t, c, tt.shows)
+			fetch(c, newRequest(t, http.MethodPut, testURL))
+			d.shows = 1
+			if f := get(t, c, tt.shows); f.hit() == tt.ends {
+				t.Errorf("%s: after the write it is %s", tt.rule, f.how())
+			}
+			synctest.Wait()
+			d.shows = 0
+			if f := get(t, c, tt.shows); f.hit() == tt.waits {
+				t.Errorf("%s: G6: a replica showed it that may not have seen the write: %s", tt.rule, f.how())
+			}
+			synctest.Wait()
+			time.Sleep(time.Second)
+			said()
+			get(t, c, tt.shows)
+			if f := get(t, c, tt.shows); !f.hit() {
+				t.Errorf("%s: the notice must have come, and it is %s", tt.rule, f.how())
+			}
+		})
+	}
+}
+
 // An own write ends what embeds its target, as the notice of it will.
 func TestOwnWriteReachesWhatEmbedsIt(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {

@@ -152,6 +152,17 @@ func FuzzNormalize(f *testing.F) {
 		if twice, ok := normalize(once); !ok || twice != once {
 			t.Errorf("%q becomes %q, and that becomes %q, %v: the normal form isn't normal", s, once, twice, ok)
 		}
+		sent, _ := spell(s)
+		if again, ok := spell(sent); !ok || again != sent {
+			t.Errorf("%q is sent as %q, and that as %q, %v: a key is no href", s, sent, again, ok)
+		}
+		if form, _ := normalize(sent); form != once {
+			t.Errorf("%q is %q, but as it is sent it is %q: a notice doesn't reach it", s, once, form)
+		}
+		origin, path, query := splitKey(sent)
+		if origin+path+query != once {
+			t.Errorf("%q is the resource %q, but as a key it is %q", s, once, origin+path+query)
+		}
 	})
 }
 

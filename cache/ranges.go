@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // A range request is answered from a complete entry. Without one it passes
@@ -66,8 +65,7 @@ func parseRange(field string, size int64) (span, rangeKind) {
 
 // ifRange reports whether the range is wanted of this very version (RFC 9110
 // section 13.1.5): by strong comparison, or by the exact date if that is a
-// strong validator, because the response was made a second later at least
-// (section 8.8.2.2).
+// strong validator.
 func (t *Transport) ifRange(req http.Header, e *entry) bool {
 	lines := req["If-Range"]
 	if len(lines) == 0 {
@@ -77,9 +75,7 @@ func (t *Transport) ifRange(req http.Header, e *entry) bool {
 	if strings.HasPrefix(want, `"`) {
 		return want == e.etag()
 	}
-	modified, ok := parseDate(e.field("Last-Modified"), t.now())
-	made, known := parseDate(e.field("Date"), t.now())
-	return ok && known && want == e.field("Last-Modified") && made.Sub(modified) >= time.Second
+	return want == e.field("Last-Modified") && t.strongDate(want, e.field("Date"))
 }
 
 // slice cuts a 200 from the store down to the wanted part.

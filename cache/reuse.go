@@ -24,7 +24,7 @@ func (t *Transport) judge(e *entry, w *wishes, now int64) verdict {
 	// must-revalidate wants to be asked: it would have told of a change.
 	// no-cache goes further, it asks for the origin's word each time.
 	if until := t.vouched(e, now); until > 0 {
-		v.ttl, v.detail = until-now, "vouched"
+		v.ttl, v.detail = max(v.ttl, until-now), "vouched"
 	}
 	switch {
 	case p.noCache:
@@ -36,7 +36,7 @@ func (t *Transport) judge(e *entry, w *wishes, now int64) verdict {
 		return verdict{fwd: "request", ttl: v.ttl}
 	case w.maxAge != absent && age > w.maxAge*int64(time.Second) || w.maxAge == 0:
 		// RFC 8246: what is immutable hasn't changed while it is fresh.
-		if (!p.immutable || v.ttl <= 0) && !w.allowStale(p, v.ttl) {
+		if (!p.immutable || v.ttl <= 0) && !w.allowStale(p, min(v.ttl, w.maxAge*int64(time.Second)-age)) {
 			return verdict{fwd: "request", ttl: v.ttl}
 		}
 	}
@@ -48,6 +48,9 @@ func (t *Transport) judge(e *entry, w *wishes, now int64) verdict {
 	case w != nil && w.allowStale(p, v.ttl):
 		v.detail = "max-stale"
 		return v
+	case w != nil && (w.maxAge != absent || w.maxStale != absent):
+		// Section 5.2.1.1: who names a max-age doesn't want it stale; who
+		// names a max-stale doesn't want it staler.
 	case p.swr != absent && -v.ttl < p.swr*int64(time.Second):
 		v.detail, v.refresh = "stale-while-revalidate", true
 		return v

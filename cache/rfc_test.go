@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,4 +199,106 @@ func TestFoundHeadIsNoRefill(t *testing.T) { // G4
 			t.Errorf("G4: the first refill after a notice says Cache-Control %q, want no-cache", got)
 		}
 	})
+}
+
+// RFC 9110 section 6.6.1: who passes a response without a Date says when it came.
+func TestDateIsAdded(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
+		c := New(newOrigin(func(*http.Request) *http.Response {
+			resp := reply(200, "x", "Cache-Control", "no-store")
+			resp.Header.Del("Date")
+			return resp
+		}), nil)
+		f := fetch(c, newRequest(t, method, testURL))
+		if _, ok := singleDate(f.header["Date"], time.Now()); !ok {
+			t.Errorf("%s: Date is %q", method, f.header["Date"])
+		}
+	}
+}
+
+// Transports of programs may leave out what net/http's never does.
+func TestResponsesWithLittleInThem(t *testing.T) {
+	for name, resp := range map[string]*http.Response{
+		"a failure without a header":  {StatusCode: 503, Body: http.NoBody},
+		"a success without a header":  {StatusCode: 200, Body: http.NoBody},
+		"a body without its length":   {StatusCode: 200, Header: http.Header{"Cache-Control": {"max-age=60"}}, Body: io.NopCloser(strings.NewReader("hello"))},
+		"a header without any fields": {StatusCode: 503, Header: http.Header{}, Body: http.NoBody},
+	} {
+		c := New(newOrigin(func(*http.Request) *http.Response { r := *resp; return &r }), nil)
+		if f := get(t, c, testURL); f.status != resp.StatusCode || len(f.header["Date"]) != 1 {
+			t.Errorf("%s: got %d with %v", name, f.status, f.header)
+		}
+		if resp.StatusCode == 200 && resp.Header != nil {
+			get(t, c, testURL).expect(t, "hello", true, name+": the whole body came")
+		}
+	}
+}
+
+// Who has seen that a newer version is too long to be kept isn't given the old one.
+func TestTooLongTakesTheOldAlong(t *testing.T) {
+	n := 0
+	c := New(newOrigin(func(*http.Request) *http.Response {
+		n++
+		resp := reply(200, strings.Repeat("x", n*600), "Cache-Control", "max-age=60")
+		resp.ContentLength = -1
+		resp.Header.Del("Content-Length")
+		return resp
+	}), &Options{MaxEntryBytes: 1000})
+	get(t, c, testURL)
+	if f := get(t, c, testURL, "Cache-Control", "no-cache"); len(f.body) != 1200 {
+		t.Fatalf("got %d bytes", len(f.body))
+	}
+	if f := get(t, c, testURL); f.hit() {
+		t.Errorf("got %d bytes (%s): 1200 were seen, which are too many to keep", len(f.body), f.how())
+	}
+}
+
+// A voucher adds to how long something is fresh; it takes nothing away.
+func TestVouchedIsFreshForAsLongAsItSays(t *testing.T) { // RFC 9111 section 5.2.1.3
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=3600, resn="restaurants"`}}
+		c := New(newOrigin(doc.handle), nil)
+		c.Scope("restaurants").Vouch(time.Now().Add(2 * time.Second))
+		get(t, c, testURL)
+		f := get(t, c, testURL, "Cache-Control", "min-fresh=60")
+		f.expect(t, "version 1", true, "it is fresh for an hour, whoever vouches")
+		if f.how() != "Swale; hit; ttl=3600; detail=vouched" {
+			t.Errorf("got Cache-Status %q", f.how())
+		}
+	})
+}
+
+// What an intermediary says of a resource that a notice was about may be from
+// before the notice, so it isn't asked: its word would be good for one reader
+// only, and the next would have to ask again.
+func TestLifetimesAfterANoticeAreOneQuestionEach(t *testing.T) { // G4
+	for name, end := range map[string]func(c *Transport){
+		"notice": func(c *Transport) { c.Apply(Change{URL: testURL, Scope: "restaurants"}) },
+		"write":  func(c *Transport) { fetch(c, newRequest(t, http.MethodPost, testURL)) },
+		"group":  func(c *Transport) { c.InvalidateGroup("https://api.example", "g") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				doc := &versioned{version: 1, fields: []string{"Cache-Control", "max-age=10", "Cache-Groups", `"g"`}}
+				o := newOrigin(doc.handle)
+				c := New(o, nil)
+				get(t, c, testURL)
+				end(c)
+				time.Sleep(10 * time.Second) // what was written has surely been announced
+				for v := 2; v < 6; v++ {
+					doc.set(v)
+					before := o.count()
+					get(t, c, testURL)
+					if !slices.Contains(o.last().Header["Cache-Control"], "no-cache") {
+						t.Errorf("version %d was asked for with %v, want no-cache", v, o.last().Header)
+					}
+					get(t, c, testURL)
+					if n := o.count() - before; n != 1 {
+						t.Errorf("%d questions about version %d, want one", n, v)
+					}
+					time.Sleep(10 * time.Second)
+				}
+			})
+		})
+	}
 }

@@ -70,6 +70,26 @@ func hopByHop(name string) bool {
 	return false
 }
 
+// connectionNames returns the fields that belong to the connection by which a
+// response came. What steers a cache never does (RFC 9110 section 7.6.1).
+func connectionNames(h http.Header, target string) (names []string) {
+	for _, line := range h["Connection"] {
+		names = append(names, fieldNames(line)...)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return steers(name, target) })
+}
+
+// steers lists the fields that say how a response is stored and when it ends. They
+// are stored with it whatever it says: shapes are found by them, and the second
+// level gives them back.
+func steers(name, target string) bool {
+	switch name {
+	case "Cache-Control", "Expires", "Date", "Vary", "Cache-Groups":
+		return true
+	}
+	return name == target
+}
+
 // maxShapes bounds the table of shapes; entries keep theirs when it is
 // emptied.
 const maxShapes = 1024
@@ -85,11 +105,8 @@ type shapes struct {
 
 // storedLines returns the lines of a header that are stored, sorted, the ETag
 // first.
-func storedLines(h http.Header, drop []string) []shapeField {
-	var named []string
-	for _, line := range h["Connection"] {
-		named = append(named, fieldNames(line)...)
-	}
+func (t *Transport) storedLines(h http.Header, drop []string) []shapeField {
+	named := connectionNames(h, t.target)
 	lines := make([]shapeField, 0, len(h))
 	for name, values := range h {
 		if len(values) == 0 || hopByHop(name) || slices.Contains(named, name) || slices.Contains(drop, name) {
@@ -121,7 +138,30 @@ func storedLines(h http.Header, drop []string) []shapeField {
 // shapeOf finds or makes the shape of a response. lines come from
 // storedLines; p is what they say.
 func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeField, p policy) *shape {
-	var key []byte
+	key := t.shapeKey(resp, h, lines)
+	t.shapes.mu.RLock()
+	s := t.shapes.byKey[string(key)]
+	t.shapes.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	if s = t.newShape(resp, h, lines, p); s.size > maxShapeSize {
+		return s
+	}
+	t.shapes.mu.Lock()
+	defer t.shapes.mu.Unlock()
+	if have := t.shapes.byKey[string(key)]; have != nil {
+		return have
+	}
+	if len(t.shapes.byKey) >= maxShapes {
+		clear(t.shapes.byKey)
+	}
+	t.shapes.byKey[string(key)] = s
+	return s
+}
+
+// shapeKey is equal for responses that may share a shape, and for no others.
+func (t *Transport) shapeKey(resp *http.Response, h http.Header, lines []shapeField) (key []byte) {
 	key = strconv.AppendInt(key, int64(resp.StatusCode), 10) // transports of programs may leave Status empty
 	key = append(key, 0)
 	key = append(key, resp.Status...)
@@ -153,14 +193,12 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 			}
 		}
 	}
+	return key
+}
 
-	t.shapes.mu.RLock()
-	s := t.shapes.byKey[string(key)]
-	t.shapes.mu.RUnlock()
-	if s != nil {
-		return s
-	}
-	s = &shape{
+// newShape copies what it keeps: the strings of a header may hold all of it.
+func (t *Transport) newShape(resp *http.Response, h http.Header, lines []shapeField, p policy) *shape {
+	s := &shape{
 		status: resp.StatusCode, statusLine: strings.Clone(resp.Status),
 		proto: strings.Clone(resp.Proto), major: resp.ProtoMajor, minor: resp.ProtoMinor,
 		uncompressed: resp.Uncompressed, fields: slices.Clone(lines), policy: p, vary: varyNames(h),
@@ -189,17 +227,5 @@ func (t *Transport) shapeOf(resp *http.Response, h http.Header, lines []shapeFie
 		}
 		s.scopes = append(s.scopes, scope)
 	}
-	if s.size > maxShapeSize {
-		return s
-	}
-	t.shapes.mu.Lock()
-	defer t.shapes.mu.Unlock()
-	if have := t.shapes.byKey[string(key)]; have != nil {
-		return have
-	}
-	if len(t.shapes.byKey) >= maxShapes {
-		clear(t.shapes.byKey)
-	}
-	t.shapes.byKey[string(key)] = s
 	return s
 }

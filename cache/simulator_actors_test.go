@@ -293,6 +293,9 @@ func (w *world) answerWrite(x *exchange) {
 	if o.tag != "" {
 		h.Set("Etag", o.tag)
 	}
+	if ok && len(x.res.named) > 0 {
+		h.Set("Cache-Control", w.cacheControl(x.res))
+	}
 	w.land(x)
 	if ok {
 		o.over, o.overAt = w.step, time.Now()
@@ -302,6 +305,18 @@ func (w *world) answerWrite(x *exchange) {
 		StatusCode: o.status, Status: strconv.Itoa(o.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: h, Body: http.NoBody,
 	}
+}
+
+// unsure is an own write of which nobody knows what it did.
+type unsure struct {
+	step int
+	res  *resource
+}
+
+// concerns reports whether it may have ended a resource as one of a group.
+func (u unsure) concerns(r *resource) bool {
+	return slices.ContainsFunc(u.res.named, func(t *topic) bool { return slices.Contains(r.groups, t.name) }) ||
+		slices.ContainsFunc(u.res.groups, func(g string) bool { return slices.Contains(r.groups, g) })
 }
 
 // wrote notes what an own write ends.
@@ -314,7 +329,12 @@ func (w *world) wrote(x *exchange, unknown bool) {
 	i.heeded = w.heeded(i.path)
 	w.invalidated(i)
 	if unknown {
+		// It ends the lists of its topic if the cache knows that from what it has.
+		w.unsure = append(w.unsure, unsure{w.step, x.res})
 		return
+	}
+	for _, t := range x.res.named {
+		w.invalidated(invalidation{kind: byWrite, step: w.step, group: t.name, label: o.method + " " + x.want.path + " of topic " + t.name})
 	}
 	for _, path := range []string{o.created, o.also} {
 		if path != "" {

@@ -132,8 +132,11 @@ func (w *world) made(x *exchange, after int) bool {
 // doesn't show, although nobody who could have announced it has spoken since.
 func (w *world) unwritten(x *exchange) *write {
 	for _, o := range w.writes {
-		content, shown := x.sees[x.res.path]
-		if o.life != w.life || o.over == 0 || o.over >= x.sent || o.target != x.res || !shown || x.res.trueFrom(content, o.change) {
+		if o.life != w.life || o.over == 0 || o.over >= x.sent {
+			continue
+		}
+		content, shown := x.sees[o.target.path]
+		if !shown || o.target.trueFrom(content, o.change) || o.target != x.res && (x.between || !x.res.joins(o.target)) {
 			continue
 		}
 		if x.heard.After(o.overAt) && x.liveThen || slices.ContainsFunc(w.invalidations, func(i invalidation) bool {
@@ -144,6 +147,9 @@ func (w *world) unwritten(x *exchange) *write {
 		if x.liveThen {
 			return o
 		}
+		if o.target != x.res {
+			continue
+		}
 		// Without notices HTTP's freshness counts, unless it is known better.
 		if (o.tag != "" || o.method == http.MethodDelete) && x.want.query == "" && x.sentAt.Sub(o.overAt) < lagTime &&
 			w.plan.maxRecords == 0 && w.newestWrite(o) {
@@ -151,6 +157,14 @@ func (w *world) unwritten(x *exchange) *write {
 		}
 	}
 	return nil
+}
+
+// joins reports whether a write to another resource is known to concern this one
+// before its notice comes.
+func (r *resource) joins(written *resource) bool {
+	return slices.Contains(r.named, written.topic) && slices.ContainsFunc(r.groups, func(g string) bool {
+		return g == written.path || g == written.topic.name
+	})
 }
 
 // newestWrite reports whether no other write was about the same since.
@@ -204,7 +218,8 @@ func (w *world) judgeQuestion(x *exchange) {
 		if x.resets != o.resets {
 			continue
 		}
-		if slices.ContainsFunc(w.invalidations, func(i invalidation) bool { return i.step >= o.sent && i.covers(x.res) }) {
+		if slices.ContainsFunc(w.invalidations, func(i invalidation) bool { return i.step >= o.sent && i.covers(x.res) }) ||
+			slices.ContainsFunc(w.unsure, func(u unsure) bool { return u.step >= o.sent && u.concerns(x.res) }) {
 			continue
 		}
 		// What can't be reused once it is there isn't waited for then.
@@ -469,7 +484,7 @@ func (w *world) judgeReuse(r *reader, x *exchange, about []string) {
 	// G6: nor one of a replica that hasn't seen what this process wrote.
 	if o := w.unwritten(x); o != nil {
 		w.breaks("G6", about, "%s got #%d with %s=%s from the store, but %s had written %s at step %d, before #%d was sent",
-			r.name(), x.id, x.res.path, contentName(x.sees[x.res.path]), o.name(), contentName(x.res.history[o.change].content), o.over, x.id)
+			r.name(), x.id, o.target.path, contentName(x.sees[o.target.path]), o.name(), contentName(o.target.history[o.change].content), o.over, x.id)
 		return
 	}
 

@@ -41,6 +41,7 @@ type world struct {
 	readers       []*reader
 	reading       []*reader // not ended
 	writes        []*write
+	unsure        []unsure
 	invalidations []invalidation
 	leases        []bool // whether each topic was live after the last step
 

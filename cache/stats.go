@@ -5,7 +5,7 @@ import "sync/atomic"
 // Stats counts what a [Transport] did since it was made. Counters only grow;
 // Bytes, Entries and Records are what is held now.
 type Stats struct {
-	Hits        uint64 // answered from the store without asking, of which:
+	Hits        uint64 // answered from the store, of which:
 	Vouched     uint64 // because a scope vouched
 	Stale       uint64 // stale, as allowed by the request, the origin or an error
 	Typed       uint64 // as a decoded value, see [Transport.LoadTyped]

@@ -68,5 +68,8 @@ func (l *steadyClock) place(wall, monotonic int64) int64 {
 // until returns when a time will come that somebody reckoned from the clock.
 func (l *steadyClock) until(t time.Time) int64 {
 	now := l.read()
-	return l.at(now) + int64(t.Sub(now))
+	return l.at(now) + int64(min(t.Sub(now), farthest))
 }
+
+// farthest is as far ahead as anybody looks: nanoseconds end some 230 years later.
+const farthest = 50 * 365 * 24 * time.Hour

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,7 +14,7 @@ const (
 
 // store finds entries by key and request, and keeps them within a bound.
 type store struct {
-	seed   maphash.Seed
+	hasher hasher
 	ledger *ledger
 	queue  evictor
 	shards [storeShards]storeShard
@@ -40,7 +39,7 @@ type storeShard struct {
 type link = atomic.Pointer[entry]
 
 func newStore(l *ledger, maxBytes int64) *store {
-	s := &store{seed: maphash.MakeSeed(), ledger: l}
+	s := &store{hasher: newHasher(), ledger: l}
 	s.queue.init(maxBytes)
 	return s
 }
@@ -58,8 +57,9 @@ func (s *store) lookup(hash uint64, key []byte, header map[string][]string) *ent
 	return nil
 }
 
-// find is lookup for a caller that holds the lock and wants to know too
-// whether there are other variants: any is the newest of them all.
+// find is lookup for a caller that wants to know too whether there are other
+// variants: any is the newest of them all. Only who holds the lock sees what is
+// stored at the same time.
 func (sh *storeShard) find(hash uint64, key string, header map[string][]string) (match, any *entry) {
 	for e := sh.bucket(hash); e != nil; e = e.next.Load() {
 		if e.hash != hash || e.key() != key {
@@ -92,9 +92,11 @@ func (sh *storeShard) bucket(hash uint64) *entry {
 	return b.Load()
 }
 
-// insert stores e in the place of the variant it replaces. It reports false
-// if that variant answers a later question: then e came too late.
-func (s *store) insert(e *entry) bool {
+// insert stores e in the place of what it replaces: its variant, and whatever
+// else would have answered its request, which had that header, or it would answer
+// again once e is gone. It reports false if what it would replace answers a later
+// question: then e came too late.
+func (s *store) insert(e *entry, header map[string][]string) bool {
 	sh := s.shard(e.hash)
 	var gone []*entry
 	sh.mu.Lock()
@@ -103,7 +105,7 @@ func (s *store) insert(e *entry) bool {
 		if o.hash != e.hash || o.key() != e.key() {
 			continue
 		}
-		if !o.sameVariant(e) {
+		if !o.sameVariant(e) && (header == nil || !o.matches(header)) {
 			if variants++; variants < maxVariants {
 				continue
 			}
@@ -142,6 +144,23 @@ func (s *store) remove(e *entry) {
 	if s.unlink(e) {
 		s.queue.remove(e)
 		s.drop(e)
+	}
+}
+
+// forsake takes out e, and what else would answer a request with that header but
+// was asked for before stamp: something newer was seen.
+func (s *store) forsake(e *entry, header map[string][]string, stamp uint64) {
+	sh := s.shard(e.hash)
+	older := []*entry{e}
+	sh.mu.RLock()
+	for o := sh.bucket(e.hash); o != nil; o = o.next.Load() {
+		if o != e && o.hash == e.hash && o.key() == e.key() && o.stamp < stamp && o.matches(header) {
+			older = append(older, o)
+		}
+	}
+	sh.mu.RUnlock()
+	for _, o := range older {
+		s.remove(o)
 	}
 }
 

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -58,7 +57,7 @@ func New(next http.RoundTripper, opts *Options) *Transport {
 		ledger: l, store: newStore(l, o.MaxBytes),
 	}
 	if o.Backing != nil {
-		t.backing = newSecondLevel(o.Backing)
+		t.backing = newSecondLevel(o.Backing, l)
 	}
 	t.scopes = scopes{byName: make(map[string]*Scope), ledger: l, clock: t.clock}
 	t.shapes.byKey = make(map[string]*shape)
@@ -88,7 +87,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // hit answers a plain request from the store if that takes no more than
 // looking. Everything else is for get.
 func (t *Transport) hit(req *http.Request) *http.Response {
-	if req.Body != nil && req.Body != http.NoBody || special(req.Header) {
+	if more, _ := special(req.Header); more || req.Body != nil && req.Body != http.NoBody {
 		return nil
 	}
 	var buf [384]byte
@@ -97,7 +96,7 @@ func (t *Transport) hit(req *http.Request) *http.Response {
 		return nil
 	}
 	key = t.appendIdentity(key, req)
-	e := t.store.lookup(maphash.Bytes(t.store.seed, key), key, req.Header)
+	e := t.store.lookup(t.store.hasher.bytes(key), key, req.Header)
 	if e == nil {
 		return nil
 	}
@@ -174,12 +173,15 @@ func (t *Transport) Close() error {
 	for _, fl := range t.flying.close() {
 		<-fl.ended
 	}
+	if t.backing != nil {
+		t.backing.close()
+	}
 	return nil
 }
 
 func (t *Transport) standingOf(e *entry) standing { return t.ledger.standing(e) }
 
-func (t *Transport) hash(key string) uint64 { return maphash.String(t.store.seed, key) }
+func (t *Transport) hash(key string) uint64 { return t.store.hasher.string(key) }
 
 func (t *Transport) now() time.Time { return t.clock.read() }
 

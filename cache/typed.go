@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"hash/maphash"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,7 +33,8 @@ func (t *Transport) LoadTypedAll(ctx context.Context, header http.Header, typ an
 }
 
 func (t *Transport) loadTyped(ctx context.Context, href string, header http.Header, typ any, now int64) (value any, ok bool) {
-	if special(header) || strings.IndexByte(href, 0) >= 0 {
+	more, authorized := special(header)
+	if more || strings.IndexByte(href, 0) >= 0 {
 		return nil, false
 	}
 	var identity []byte
@@ -47,22 +47,17 @@ func (t *Transport) loadTyped(ctx context.Context, href string, header http.Head
 		}
 		req.Header = header
 		identity = t.appendIdentity(room[:0], req)
-	case len(header) > 0:
+	case authorized:
 		identity = t.appendAuthorization(room[:0], header)
 	}
-	// Keys are normalised: an href that is one of them needn't be parsed.
-	var buf [384]byte
-	key := append(append(buf[:0], href...), identity...)
-	hash := maphash.Bytes(t.store.seed, key)
-	e := t.store.lookup(hash, key, header)
+	// An href that is a key as it stands needn't be parsed.
+	e := t.named(href, identity, header)
 	if e == nil {
-		uri, ok := normalize(href)
+		uri, ok := spell(href)
 		if !ok || uri == href || hasUser(href) {
 			return nil, false
 		}
-		key = append(append(buf[:0], uri...), identity...)
-		hash = maphash.Bytes(t.store.seed, key)
-		if e = t.store.lookup(hash, key, header); e == nil {
+		if e = t.named(uri, identity, header); e == nil {
 			return nil, false
 		}
 	}
@@ -74,8 +69,20 @@ func (t *Transport) loadTyped(ctx context.Context, href string, header http.Head
 		return nil, false
 	}
 	t.count(e, v)
-	t.store.shard(hash).counts.typed.Add(1)
+	t.store.shard(e.hash).counts.typed.Add(1)
 	return value, true
+}
+
+// named is lookup for a URI and an identity.
+func (t *Transport) named(uri string, identity []byte, header http.Header) *entry {
+	if len(identity) == 0 {
+		hash := t.hash(uri)
+		e, _ := t.store.shard(hash).find(hash, uri, header)
+		return e
+	}
+	var buf [384]byte
+	key := append(append(buf[:0], uri...), identity...)
+	return t.store.lookup(t.store.hasher.bytes(key), key, header)
 }
 
 // hasUser reports whether an href names a user. A client makes an Authorization
@@ -86,29 +93,33 @@ func hasUser(href string) bool {
 }
 
 // special reports whether a request says more than which representation it
-// wants.
-func special(h http.Header) bool {
-	if len(h) > 4 {
-		return len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 || len(h["Range"]) > 0 ||
-			len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 ||
-			len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0 || len(h["Upgrade"]) > 0
-	}
+// wants, and whether it says who wants it.
+func special(h http.Header) (more, authorized bool) {
 	// Most requests have only these, and looking is quicker than iterating.
 	plain := 0
 	for _, name := range [...]string{"Accept", "Authorization", "User-Agent"} {
+		if plain == len(h) {
+			return false, authorized
+		}
 		if _, ok := h[name]; ok {
 			plain++
+			authorized = authorized || name == "Authorization"
 		}
 	}
-	if plain == len(h) {
-		return false
+	switch {
+	case plain == len(h):
+		return false, authorized
+	case len(h) > 4:
+		return len(h["Cache-Control"]) > 0 || len(h["Pragma"]) > 0 || len(h["Range"]) > 0 ||
+			len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0 ||
+			len(h["If-Match"]) > 0 || len(h["If-Unmodified-Since"]) > 0 || len(h["Upgrade"]) > 0, authorized
 	}
 	for name := range h {
 		switch name {
 		case "Cache-Control", "Pragma", "Range", "Upgrade",
 			"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since":
-			return true
+			return true, authorized
 		}
 	}
-	return false
+	return false, authorized
 }

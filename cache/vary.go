@@ -30,7 +30,8 @@ func varyNames(h http.Header) []string {
 
 // appendSelector appends what a request says in a selecting field, such that
 // two requests match exactly if the appended bytes are equal: lines are
-// joined and optional whitespace around commas goes (RFC 9111 section 4.1).
+// joined and optional whitespace around commas goes (RFC 9111 section 4.1), but
+// where there is a quoted string a comma may be part of it.
 // What is case-insensitive is in lower case. An absent field differs from an
 // empty one.
 func appendSelector(b []byte, name string, lines []string) []byte {
@@ -38,6 +39,10 @@ func appendSelector(b []byte, name string, lines []string) []byte {
 	for i, line := range lines {
 		if i > 0 {
 			b = append(b, ',')
+		}
+		if strings.IndexByte(line, '"') >= 0 {
+			b = append(b, trimSpace(line)...)
+			continue
 		}
 		for first := true; ; first = false {
 			part, rest, more := strings.Cut(line, ",")

@@ -34,28 +34,28 @@ func Observe(source Source, provider metric.MeterProvider, opts *Options) (stop 
 		o = *opts
 	}
 	b := builder{meter: provider.Meter(scopeName), common: o.Attributes}
-	b.counter("swale.cache.hits", "{response}", "Requests answered from the store without asking.", func(s *cache.Stats, put put) {
+	b.counter("swale.cache.hits", "{response}", "Requests answered from the cache without asking the origin: fresh by max-age, vouched for by change notices, or stale on purpose.", func(s *cache.Stats, put put) {
 		put(s.Hits-min(s.Vouched+s.Stale, s.Hits), "fresh")
 		put(s.Vouched, "vouched")
 		put(s.Stale, "stale")
 	}, "fresh", "vouched", "stale")
-	b.counter("swale.cache.hits.typed", "{response}", "Hits answered with a decoded value.", func(s *cache.Stats, put put) { put(s.Typed, "") })
-	b.counter("swale.cache.requests", "{request}", "Requests sent to the origin.", func(s *cache.Stats, put put) {
+	b.counter("swale.cache.hits.typed", "{response}", "Hits answered with a value that was decoded before, and so without parsing.", func(s *cache.Stats, put put) { put(s.Typed, "") })
+	b.counter("swale.cache.requests", "{request}", "Requests sent to the origin: nothing was stored, what was stored had to be validated, or the cache doesn't handle such requests.", func(s *cache.Stats, put put) {
 		put(s.Misses, "miss")
 		put(s.Validations, "validation")
 		put(s.Bypassed, "bypass")
 	}, "miss", "validation", "bypass")
-	b.counter("swale.cache.not_modified", "{response}", "Validations confirmed by a 304.", func(s *cache.Stats, put put) { put(s.NotModified, "") })
+	b.counter("swale.cache.not_modified", "{response}", "Validations that the origin confirmed with a 304.", func(s *cache.Stats, put put) { put(s.NotModified, "") })
 	b.counter("swale.cache.collapsed", "{response}", "Requests answered by a question that somebody else had under way.", func(s *cache.Stats, put put) { put(s.Collapsed, "") })
-	b.counter("swale.cache.refreshes", "{request}", "Background refreshes.", func(s *cache.Stats, put put) { put(s.Refreshes, "") })
-	b.counter("swale.cache.stored", "{response}", "Responses stored.", func(s *cache.Stats, put put) { put(s.Stored, "") })
+	b.counter("swale.cache.refreshes", "{request}", "Requests to the origin in the background, for an entry that was answered with meanwhile.", func(s *cache.Stats, put put) { put(s.Refreshes, "") })
+	b.counter("swale.cache.stored", "{response}", "Responses taken into the cache.", func(s *cache.Stats, put put) { put(s.Stored, "") })
 	b.counter("swale.cache.rejected", "{response}", "Responses that a notice or a later question overtook before they were stored.", func(s *cache.Stats, put put) { put(s.Rejected, "") })
-	b.counter("swale.cache.evictions", "{entry}", "Entries dropped to stay within the bound.", func(s *cache.Stats, put put) { put(s.Evictions, "") })
-	b.counter("swale.cache.invalidations", "{notice}", "Notices and other invalidations taken in.", func(s *cache.Stats, put put) { put(s.Notices, "") })
-	b.counter("swale.cache.errors", "{request}", "Questions that ended in a transport error.", func(s *cache.Stats, put put) { put(s.Errors, "") })
-	b.gauge("swale.cache.usage", "By", "Memory accounted for.", func(s *cache.Stats) int64 { return s.Bytes })
-	b.gauge("swale.cache.entries", "{entry}", "Stored responses.", func(s *cache.Stats) int64 { return int64(s.Entries) })
-	b.gauge("swale.cache.records", "{record}", "Resources and groups whose generation is kept.", func(s *cache.Stats) int64 { return int64(s.Records) })
+	b.counter("swale.cache.evictions", "{entry}", "Entries dropped to keep the cache within its bound of memory.", func(s *cache.Stats, put put) { put(s.Evictions, "") })
+	b.counter("swale.cache.invalidations", "{notice}", "Change notices and other invalidations taken in.", func(s *cache.Stats, put put) { put(s.Notices, "") })
+	b.counter("swale.cache.errors", "{request}", "Requests to the origin that got no answer.", func(s *cache.Stats, put put) { put(s.Errors, "") })
+	b.gauge("swale.cache.usage", "By", "Memory that entries take, as the cache's bound counts it.", func(s *cache.Stats) int64 { return s.Bytes })
+	b.gauge("swale.cache.entries", "{entry}", "Responses that are stored now.", func(s *cache.Stats) int64 { return int64(s.Entries) })
+	b.gauge("swale.cache.records", "{record}", "Resources and groups of which the cache remembers when they last changed.", func(s *cache.Stats) int64 { return int64(s.Records) })
 	if err := errors.Join(b.errs...); err != nil {
 		return nil, fmt.Errorf("otelcache: %w", err)
 	}
