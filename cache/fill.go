@@ -213,8 +213,8 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	var named bool
 	var namedGen uint64
 	var namedAt int64
-	if at := t.ledger.forgotAt(e.res); at > 0 && !f.settled(&ownWrite{at: at}, e) {
-		e.marks |= markOwnWrite // what is forgotten counts as one
+	if _, at := t.ledger.forgotten(e.res); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+		e.marks |= markOwnWrite // it may be one of this
 	}
 	if n != nil {
 		if n.own != nil && !f.settled(n.own, e) && !t.ledger.sabotage.replicas {

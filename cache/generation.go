@@ -82,6 +82,7 @@ type ledgerShard struct {
 	serial  uint32
 	floor   uint64 // generation of the newest record that was forgotten
 	floorAt int64
+	ownAt   int64 // when the newest own write that was forgotten ended
 }
 
 type queuedRecord struct {
@@ -190,19 +191,20 @@ func (l *ledger) lastAt(r *record) int64 {
 	if n := r.last.Load(); n != nil {
 		return n.at
 	}
-	return l.forgotAt(r)
+	at, _ := l.forgotten(r)
+	return at
 }
 
-// forgotAt returns when an invalidation of r that was forgotten arrived at the
-// latest, zero if there can't be one.
-func (l *ledger) forgotAt(r *record) int64 {
+// forgotten returns when an invalidation of r that was forgotten arrived at the
+// latest, and when an own write did; zero if there can't be one.
+func (l *ledger) forgotten(r *record) (at, ownAt int64) {
 	if r.base == 0 {
-		return 0
+		return 0, 0
 	}
 	s := l.shard(r.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.floorAt
+	return s.floorAt, s.ownAt
 }
 
 // peek returns the record if there is one.
@@ -306,6 +308,9 @@ func (s *ledgerShard) forgetOldest(origins *originTable) {
 	}
 	n := r.last.Load()
 	s.floor, s.floorAt = max(s.floor, n.gen), max(s.floorAt, n.at)
+	if n.own != nil {
+		s.ownAt = max(s.ownAt, n.own.at)
+	}
 	s.remove(r.hash, origins)
 }
 

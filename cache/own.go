@@ -73,8 +73,8 @@ func (l *ledger) noteOwn(hash uint64, w ownWrite) {
 // unseen reports whether e, which shows what a group is about, may come from a
 // replica that hasn't seen an own write to that.
 func (f *fill) unseen(g *record, e *entry) bool {
-	if at := f.t.ledger.forgotAt(g); at > 0 && !f.settled(&ownWrite{at: at}, e) {
-		return true // what is forgotten counts as one
+	if _, at := f.t.ledger.forgotten(g); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+		return true // one that was forgotten may be one of this
 	}
 	n := g.last.Load()
 	return n != nil && n.own != nil && !f.settled(n.own, e)
