@@ -205,9 +205,11 @@ function fill(it) {
         return;
       }
       b.disabled = true;
+      say('');
       try {
         const answer = await act();
-        if (!answer.ok && answer.status !== 412) say((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
+        if (answer.status === 412) say('It has changed meanwhile; nothing was done.');
+        else if (!answer.ok) say((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
       } catch {
         say('The service doesn’t answer; nothing was done.');
       }
@@ -227,10 +229,14 @@ function fill(it) {
   li.querySelectorAll('button')[focus]?.focus();
 }
 
+// say tells what came of what somebody did here. It stays for as long as it takes to
+// read, whatever is heard meanwhile, or until something else is done.
+let silence = 0;
 function say(text) {
-  at('problem').hidden = false;
-  at('problem').textContent = text;
-  setTimeout(tell, 8000);
+  clearTimeout(silence);
+  at('said').hidden = !text;
+  at('said').textContent = text;
+  if (text) silence = setTimeout(say, 20_000, '');
 }
 
 function draw() {

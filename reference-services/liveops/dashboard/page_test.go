@@ -74,8 +74,14 @@ func TestThePageKeepsItselfCurrent(t *testing.T) {
 		const sure = find('Really cancel order?');
 		if (!window.did && sure) { window.did = true; sure.click(); }
 		else if (!window.did) find('Cancel order')?.click();
-		return window.did && document.querySelector('#problem').textContent === 'The kitchen has begun.';
+		return window.did && document.querySelector('#said').textContent === 'The kitchen has begun.';
 	})()`)
+	// And they stay, whatever is heard meanwhile.
+	r.orders.set(t, "3", map[string]any{"restaurant": map[string]string{"name": "Dogwood"}})
+	b.Until(`[...document.querySelectorAll('#issues h3')].some((e) => e.textContent.includes('Dogwood'))`)
+	if got := b.Eval(`document.querySelector('#said').hidden ? '' : document.querySelector('#said').textContent`); got != "The kitchen has begun." {
+		t.Errorf("after a notice about something else it says %q", got)
+	}
 	r.orders.mu.Lock()
 	if diff := cmp.Diff([]string{`/cancel/2 "v1"`}, r.orders.posted); diff != "" {
 		t.Errorf("what the owner was sent (-want +got):\n%s", diff)
