@@ -120,12 +120,13 @@ func (t *Transport) bypass(req *http.Request) (*http.Response, error) {
 
 // write sends a request with an unsafe method.
 func (t *Transport) write(req *http.Request) (*http.Response, error) {
+	sent := t.ledger.stamp()
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
-		t.invalidateAfter(req, nil)
+		t.invalidateAfter(req, nil, sent)
 		return nil, err
 	}
-	t.invalidateAfter(req, resp)
+	t.invalidateAfter(req, resp, sent)
 	withStatus(resp, missStatus{fwd: "method", status: resp.StatusCode}, t.now())
 	return resp, nil
 }

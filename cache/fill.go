@@ -213,7 +213,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	var named bool
 	var namedGen uint64
 	var namedAt int64
-	if _, at := t.ledger.forgotten(e.res); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+	if _, at := e.res.forgotten(); at > 0 && !f.settled(&ownWrite{at: at}, e) {
 		e.marks |= markOwnWrite // it may be one of this
 	}
 	if n != nil {
@@ -238,7 +238,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 	settled := t.clock.at(f.requested) - lag
 	if lag > 0 && !t.ledger.sabotage.lags {
 		o := e.res.origin
-		if t.ledger.lastAt(e.res) > settled {
+		if e.res.lastAt() > settled {
 			e.marks |= markLagging
 		}
 		// That the version was named earlier doesn't help against an
@@ -247,7 +247,7 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 			e.marks |= markGroupLag
 		}
 		for _, g := range e.groups() {
-			if t.ledger.lastAt(g) > settled {
+			if g.lastAt() > settled {
 				e.marks |= markGroupLag
 			}
 		}
@@ -278,7 +278,11 @@ func (f *fill) mark(e *entry, confirmed, kept bool) {
 func (f *fill) commit(e *entry) bool {
 	t := f.t
 	c := &t.store.shard(e.hash).counts
-	if t.standingOf(e) != current && !e.hasValidator() || !t.store.insert(e, f.header) {
+	// What is doubted is kept even if it can't be validated: the next question has to
+	// know which groups it is in, and go through intermediaries if there was a notice.
+	standing := t.standingOf(e)
+	unfit := standing == superseded || standing == doubted && t.ledger.sabotage.drops
+	if unfit && !e.hasValidator() || !t.store.insert(e, f.header) {
 		c.rejected.Add(1)
 		t.store.drop(e)
 		return false

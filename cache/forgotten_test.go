@@ -62,3 +62,19 @@ func forget(c *Transport) {
 		c.Apply(Change{URL: "https://api.example/other/" + strconv.Itoa(i), Scope: "others"})
 	}
 }
+
+// What can't be validated and is in a group that a notice was about is asked for
+// once more, through intermediaries, and kept then.
+func TestAGroupIsLearnedWithoutAValidator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(func(*http.Request) *http.Response {
+			return reply(200, "a list", "Cache-Control", `max-age=60, resn="docs"`, "Cache-Groups", `"docs"`)
+		})
+		c := New(o, nil)
+		c.Scope("docs").Vouch(time.Now().Add(time.Hour))
+		c.Apply(Change{URL: "https://api.example/docs/1", Scope: "docs"})
+		get(t, c, testURL).expect(t, "a list", false, "the first one")
+		get(t, c, testURL).expect(t, "a list", false, "an intermediary might have kept it from before the notice")
+		get(t, c, testURL).expect(t, "a list", true, "this one is the owner's own")
+	})
+}

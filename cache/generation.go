@@ -36,12 +36,40 @@ const ledgerShards = 32
 // record is the state of one resource (a URI without its query) or group.
 type record struct {
 	hash   uint64
-	base   uint64 // generation it started with: the floor of that moment
+	base   *floor // what had been forgotten when it was made
 	last   atomic.Pointer[notice]
 	origin *origin // set before the first reference is handed out
 	next   *record // in its bucket; guarded by the shard
 	refs   int32   // entries and flights; guarded by the shard
 	queued uint32  // its newest position in the queue; guarded by the shard
+}
+
+// floor is what a shard has forgotten: anything of it may have been about a record
+// that is made later. It is immutable; nil means nothing.
+type floor struct {
+	gen   uint64 // of the newest record that was forgotten
+	at    int64  // when its notice arrived
+	ownAt int64  // when the newest own write that was forgotten ended
+}
+
+func (f *floor) generation() uint64 {
+	if f == nil {
+		return 0
+	}
+	return f.gen
+}
+
+// under returns the floor once n is forgotten, too.
+func (f *floor) under(n *notice) *floor {
+	var next floor
+	if f != nil {
+		next = *f
+	}
+	next.gen, next.at = max(next.gen, n.gen), max(next.at, n.at)
+	if n.own != nil {
+		next.ownAt = max(next.ownAt, n.own.at)
+	}
+	return &next
 }
 
 // notice is the newest invalidation of a record. It is immutable.
@@ -65,12 +93,12 @@ func (r *record) generation() uint64 {
 	if n := r.last.Load(); n != nil {
 		return n.gen
 	}
-	return r.base
+	return r.base.generation()
 }
 
 // noticed reports whether an invalidation is on record, or may be: what
 // intermediaries keep can't be trusted then.
-func (r *record) noticed() bool { return r.last.Load() != nil || r.base > 0 }
+func (r *record) noticed() bool { return r.last.Load() != nil || r.base != nil }
 
 type ledgerShard struct {
 	mu      sync.Mutex
@@ -80,9 +108,7 @@ type ledgerShard struct {
 	head    int
 	queueN  int
 	serial  uint32
-	floor   uint64 // generation of the newest record that was forgotten
-	floorAt int64
-	ownAt   int64 // when the newest own write that was forgotten ended
+	floor   *floor
 }
 
 type queuedRecord struct {
@@ -186,25 +212,23 @@ func (l *ledger) amend(hash uint64, by func(gen uint64, r *record) *notice) {
 	}
 }
 
-// lastAt returns when the newest invalidation of r arrived, or may have.
-func (l *ledger) lastAt(r *record) int64 {
+// lastAt returns when the newest invalidation arrived, or may have.
+func (r *record) lastAt() int64 {
 	if n := r.last.Load(); n != nil {
 		return n.at
 	}
-	at, _ := l.forgotten(r)
+	at, _ := r.forgotten()
 	return at
 }
 
 // forgotten returns when an invalidation of r that was forgotten arrived at the
-// latest, and when an own write did; zero if there can't be one.
-func (l *ledger) forgotten(r *record) (at, ownAt int64) {
-	if r.base == 0 {
+// latest, and when an own write did; zero if there can't be one. What is forgotten
+// later isn't about r.
+func (r *record) forgotten() (at, ownAt int64) {
+	if r.base == nil {
 		return 0, 0
 	}
-	s := l.shard(r.hash)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.floorAt, s.ownAt
+	return r.base.at, r.base.ownAt
 }
 
 // peek returns the record if there is one.
@@ -283,7 +307,7 @@ func (s *ledgerShard) remove(hash uint64, origins *originTable) {
 // are too many.
 func (s *ledgerShard) remember(r *record, l *ledger) {
 	if s.queueN == l.perShard {
-		s.forgetOldest(&l.origins)
+		s.forgetOldest(l)
 	}
 	if s.queueN == len(s.queue) {
 		grown := make([]queuedRecord, min(max(8, 2*len(s.queue)), l.perShard))
@@ -298,7 +322,7 @@ func (s *ledgerShard) remember(r *record, l *ledger) {
 	s.queueN++
 }
 
-func (s *ledgerShard) forgetOldest(origins *originTable) {
+func (s *ledgerShard) forgetOldest(l *ledger) {
 	q := s.queue[s.head]
 	s.head = (s.head + 1) % len(s.queue)
 	s.queueN--
@@ -307,11 +331,11 @@ func (s *ledgerShard) forgetOldest(origins *originTable) {
 		return // gone, referenced again, or queued again later
 	}
 	n := r.last.Load()
-	s.floor, s.floorAt = max(s.floor, n.gen), max(s.floorAt, n.at)
-	if n.own != nil {
-		s.ownAt = max(s.ownAt, n.own.at)
+	if l.sabotage.forgets {
+		n = &notice{gen: n.gen, at: n.at, own: &ownWrite{at: n.at}}
 	}
-	s.remove(r.hash, origins)
+	s.floor = s.floor.under(n)
+	s.remove(r.hash, &l.origins)
 }
 
 // expects reports whether the notice says which version there is now.

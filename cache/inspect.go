@@ -63,7 +63,7 @@ func (t *Transport) history(hash uint64, now int64) string {
 	switch {
 	case rec == nil:
 		return "no notice on record"
-	case rec.last.Load() == nil && rec.base == 0:
+	case rec.last.Load() == nil && rec.base == nil:
 		return "no notice since something was stored"
 	case rec.last.Load() == nil:
 		return "older notices have been forgotten, which counts as one"

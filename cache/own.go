@@ -26,6 +26,7 @@ const lagTime = 5 * time.Second
 // ownWrite is what is known of a resource from a write through this Transport.
 // It is immutable.
 type ownWrite struct {
+	sent  uint64 // before it was sent
 	gen   uint64 // when it ended
 	at    int64  // the same by the clock
 	etag  string // opaque part of the version that it made, if its answer says so
@@ -53,9 +54,15 @@ func (w *ownWrite) isIn(n *notice) bool {
 // one of this write, which was faster than the write's answer. If it isn't,
 // then another notice follows, or notices were missed; so it stays only while
 // somebody listens.
+//
+// Of writes that were under way at the same time nobody knows which one came last,
+// so the version that one of them made need not be the one there is.
 func (l *ledger) noteOwn(hash uint64, w ownWrite) {
 	l.amend(hash, func(gen uint64, r *record) *notice {
 		w.gen = gen
+		if last := r.last.Load(); r.generation() > w.sent && (last == nil || !w.isIn(last)) {
+			w.etag, w.gone = "", false
+		}
 		n := &notice{gen: gen, prev: gen, at: w.at, own: &w}
 		last := r.last.Load()
 		if last == nil || !last.expects() || last.scope == nil || !last.scope.Live() || l.sabotage.erases {
@@ -73,7 +80,7 @@ func (l *ledger) noteOwn(hash uint64, w ownWrite) {
 // unseen reports whether e, which shows what a group is about, may come from a
 // replica that hasn't seen an own write to that.
 func (f *fill) unseen(g *record, e *entry) bool {
-	if _, at := f.t.ledger.forgotten(g); at > 0 && !f.settled(&ownWrite{at: at}, e) {
+	if _, at := g.forgotten(); at > 0 && !f.settled(&ownWrite{at: at}, e) {
 		return true // one that was forgotten may be one of this
 	}
 	n := g.last.Load()
@@ -99,15 +106,16 @@ func (f *fill) settled(w *ownWrite, e *entry) bool {
 }
 
 // invalidateAfter applies RFC 9111 section 4.4 and RFC 9875 section 3 to the
-// outcome of an unsafe request. It runs before the response is handed out.
-func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
+// outcome of an unsafe request, which was sent after stamp was taken. It runs before
+// the response is handed out.
+func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response, stamp uint64) {
 	b, ok := appendURI(nil, req.URL, req.Host)
 	if !ok || t.ledger.sabotage.writes || t.ledger.sabotage.failures && resp == nil {
 		return
 	}
 	sent := string(b)
 	if resp == nil || resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout {
-		t.invalidateOwn(sent, req, nil, ownWrite{}) // nobody knows what the origin did
+		t.invalidateOwn(sent, req, nil, ownWrite{sent: stamp}) // nobody knows what the origin did
 		return
 	}
 	origin := originOf(sent)
@@ -120,7 +128,7 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 	target := normalForm(sent)
 	location := t.reference(req, resp, "Location", origin)
 	content := t.reference(req, resp, "Content-Location", origin)
-	w := ownWrite{gone: req.Method == http.MethodDelete && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent)}
+	w := ownWrite{sent: stamp, gone: req.Method == http.MethodDelete && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent)}
 	about := described(req, resp, target, location, content)
 	if about == target {
 		w.etag = opaqueTag(resp.Header.Get("Etag"))
@@ -133,7 +141,7 @@ func (t *Transport) invalidateAfter(req *http.Request, resp *http.Response) {
 		if uri == "" || uri == target {
 			continue
 		}
-		w := ownWrite{}
+		w := ownWrite{sent: stamp}
 		if about == uri {
 			w.etag = opaqueTag(resp.Header.Get("Etag"))
 		}

@@ -300,3 +300,70 @@ func TestNamedVersionIsHistoryOnceNoticesWereMissed(t *testing.T) { // G3
 		get(t, c, testURL).expect(t, "version 3", true, "G3: vouched for again")
 	})
 }
+
+// Of writes that overlap nobody knows which one came last. What the last answer says
+// is there now may be what the first one has replaced since, as a replica shows it.
+func TestWritesThatOverlap(t *testing.T) { // G6
+	for name, announced := range map[string]bool{"before any notice": false, "after the notice of one": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &written{version: 1, names: true, fields: []string{"Cache-Control", `max-age=60, resn="restaurants"`}}
+				slow := make(chan struct{})
+				c := New(newOrigin(func(req *http.Request) *http.Response {
+					resp := d.handle(req)
+					if req.Method == http.MethodDelete {
+						d.version = 1 // numbers go on
+						<-slow
+					}
+					return resp
+				}), nil)
+				s := c.Scope("restaurants")
+				s.Heard(time.Now())
+				s.Vouch(time.Now().Add(time.Hour))
+				time.Sleep(time.Second)
+
+				deleted := make(chan struct{})
+				go func() {
+					defer close(deleted)
+					fetch(c, newRequest(t, http.MethodDelete, testURL))
+				}()
+				synctest.Wait()
+				fetch(c, newRequest(t, http.MethodPut, testURL)) // of what was deleted: version 2
+				if announced {
+					c.Apply(Change{URL: testURL, Scope: "restaurants", ETag: d.tag(2)})
+				}
+				close(slow)
+				<-deleted
+
+				was := *d
+				d.version, d.shows = 0, 0
+				get(t, c, testURL).expect(t, "", false, "the replica hasn't seen the second write")
+				*d = was
+				get(t, c, testURL).expect(t, "version 2", false, "G6: what the first of two writes left was reused after the second")
+				s.Heard(time.Now().Add(time.Second))
+				get(t, c, testURL).expect(t, "version 2", false, "it was asked for before every change had been heard of")
+				get(t, c, testURL).expect(t, "version 2", true, "and it was asked for since")
+			})
+		})
+	}
+}
+
+// A notice of a change from before an own write may name just what a replica shows
+// that hasn't seen the write.
+func TestANoticeFromBeforeAnOwnWrite(t *testing.T) { // G6
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{version: 1, fields: []string{"Cache-Control", `max-age=60, resn="restaurants"`}}
+		c := New(newOrigin(d.handle), nil)
+		s := c.Scope("restaurants")
+		s.Heard(time.Now())
+		s.Vouch(time.Now().Add(time.Hour))
+		time.Sleep(time.Second)
+		d.version = 2 // by somebody else
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		d.shows = 2
+		get(t, c, testURL).expect(t, "version 2", false, "the replica hasn't seen the write")
+		c.Apply(Change{URL: testURL, Scope: "restaurants", ETag: d.tag(2)})
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 3", false, "G6: the notice was of what somebody else had done before")
+	})
+}

@@ -24,5 +24,7 @@ type sabotage struct {
 	ranges     bool // G8: If-Range doesn't matter
 	lives      bool // G3: what another life of the process stored is vouched for
 	replicas   bool // G6: what a replica shows after an own write is reused
+	forgets    bool // rest: what is forgotten counts as an own write
+	drops      bool // rest: what is doubted and can't be validated isn't kept
 	erases     bool // G4: an own write erases which version was noticed
 }

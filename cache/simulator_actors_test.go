@@ -85,6 +85,11 @@ func (w *world) startReader() {
 			}
 		}
 	}
+	w.send(r)
+}
+
+// send lets a reader go.
+func (w *world) send(r *reader) {
 	w.readers = append(w.readers, r)
 	w.reading = append(w.reading, r)
 	w.tally.count(countReads)

@@ -26,7 +26,7 @@ var saboteurs = []saboteur{
 		for i := range t.ledger.shards {
 			s := &t.ledger.shards[i]
 			s.mu.Lock()
-			s.floor, s.floorAt = 0, 0
+			s.floor = nil
 			s.mu.Unlock()
 		}
 	}},
@@ -37,6 +37,8 @@ var saboteurs = []saboteur{
 	{guarantee: "G4", name: "a version that isn't the one noticed is reused", switches: sabotage{tags: true}},
 	{guarantee: "G4", name: "an own write erases which version was noticed", switches: sabotage{erases: true}},
 	{guarantee: "G4", name: "resn-lag is ignored", switches: sabotage{lags: true}},
+	{guarantee: "rest", name: "what is forgotten counts as an own write", switches: sabotage{forgets: true}},
+	{guarantee: "rest", name: "what is doubted and can't be validated isn't kept", switches: sabotage{drops: true}},
 	{guarantee: "G5", name: "nobody joins", always: func(t *Transport) {
 		for i := range t.store.shards {
 			sh := &t.store.shards[i]

@@ -247,7 +247,7 @@ type replica struct{ sees time.Time }
 // read returns the moment that this read sees.
 func (w *world) readAt() (at time.Time, lags bool) {
 	now := time.Now()
-	if w.plan.lag == 0 || w.chance(0.3) {
+	if w.plan.lag == 0 || w.resting || w.chance(0.3) {
 		return now, false
 	}
 	c := &w.replicas[w.rng.IntN(len(w.replicas))]

@@ -92,6 +92,9 @@ func (w *world) newest(r *resource, before int) *invalidation {
 // heeded reports whether the topic that named the version of a path is live.
 func (w *world) heeded(path string) bool {
 	last := w.newest(w.resource(path), w.step+1)
+	for last != nil && last.prefix != "" { // which names no version, and leaves the one that is
+		last = w.newest(w.resource(path), last.step)
+	}
 	if last == nil || last.kind != byNotice {
 		return false
 	}

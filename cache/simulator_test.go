@@ -25,6 +25,7 @@ package cache
 //	simulator_bus_test.go       relay, bus and listener
 //	simulator_actors_test.go    readers and writers of this process
 //	simulator_rules_test.go     what is allowed: the guarantees
+//	simulator_rest_test.go      what they are for: at rest nobody asks
 //	simulator_timeline_test.go  the schedule, for people
 //
 // These files belong together; other tests of the package don't use them.
@@ -186,6 +187,7 @@ const (
 	countFreshened // hits on what a HEAD has freshened
 	countRestarts  // of the process
 	countRevived   // hits on what another life stored
+	countRests     // readers of something at rest
 	numCounts
 )
 
@@ -199,7 +201,7 @@ var counted = [numCounts]struct {
 	{"spared", 0.08}, {"joined", 5}, {"questions", 15}, {"confirmed", 1}, {"lagged", 0.7}, {"between", 0.15},
 	{"notices", 4}, {"across", 5}, {"resets", 0.25}, {"leases", 0.7}, {"writes", 2}, {"unknown", 0.25},
 	{"cancelled", 1}, {"evictions", 1}, {"forgotten", 0.5},
-	{"heads", 1}, {"parts", 1}, {"cut out", 0.1}, {"freshened", 0.02}, {"restarts", 0.3}, {"revived", 0.05},
+	{"heads", 1}, {"parts", 1}, {"cut out", 0.1}, {"freshened", 0.02}, {"restarts", 0.3}, {"revived", 0.05}, {"rests", 3},
 }
 
 // missing lists what happened too rarely in n seeds.

@@ -28,6 +28,7 @@ type world struct {
 	step     int
 	timeline timeline
 	tally    tally
+	resting  bool // replicas have caught up
 	broken   *broken
 	sabotage func(t *Transport) // after each step, or nil
 
@@ -310,6 +311,7 @@ func (w *world) end() {
 		w.move(w.flying[0])
 		w.settle()
 	}
+	w.rest()
 	for _, r := range w.reading {
 		w.breaks("G5", []string{r.want.path}, "%s still waits for %s although nothing is under way", r.name(), r.want)
 	}

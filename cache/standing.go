@@ -30,7 +30,7 @@ func (l *ledger) standing(e *entry) standing {
 	n := e.res.last.Load()
 	if n == nil {
 		switch {
-		case e.res.base > e.stamp:
+		case e.res.base.generation() > e.stamp:
 			return superseded
 		case e.is(markLagging | markOwnWrite): // what was forgotten
 			return doubted
@@ -43,6 +43,9 @@ func (l *ledger) standing(e *entry) standing {
 		// then nothing changed. One that named another in between is the end
 		// of it, even if a late duplicate names this one again.
 		if named && n.prev <= e.stamp {
+			if e.is(markOwnWrite) { // it may speak of a change from before that
+				return doubted
+			}
 			return current
 		}
 		if l.sabotage.notices {
