@@ -29,13 +29,41 @@ func (w *world) rest() {
 			}
 		}
 	}
+	w.settleReads(all)
+	w.askNobody(all)
+	if w.broken != nil {
+		return
+	}
+
+	// One thing changes, and nobody asks for another one.
+	changed := w.resources[w.rng.IntN(3)]
+	content := w.nextContent(changed)
+	w.change(changed, content)
+	w.say("owner", changed.path, "commits %s is %s, and nothing else changes", changed.path, contentName(content))
+	w.pass(time.Second)
+	var same, other []wanted
+	for _, k := range all {
+		if last := w.invalidations[len(w.invalidations)-1]; last.covers(w.resource(k.path)) {
+			other = append(other, k)
+		} else {
+			same = append(same, k)
+		}
+	}
+	w.askNobody(same)
+	w.settleReads(other)
+	w.askNobody(all)
+}
+
+// settleReads reads everything as often as has to be asked.
+//
+// What came within the time by which reads may lag is doubted, what an intermediary
+// answered can't be vouched for, and that something is in a group is known from its
+// answer, which an intermediary may have kept. Once, each.
+func (w *world) settleReads(all []wanted) {
 	for _, k := range all {
 		w.fetch(k)
 	}
 	w.pass(w.plan.declared + time.Second)
-	// What came within the time by which reads may lag is doubted, what an
-	// intermediary answered can't be vouched for, and that something is in a group is
-	// known from its answer, which an intermediary may have kept. Once, each.
 	for _, k := range all {
 		for _, again := range []bool{w.plan.declared > 0, w.plan.between, len(w.resource(k.path).groups) > 0} {
 			if again {
@@ -45,19 +73,22 @@ func (w *world) rest() {
 	}
 	w.noise()
 	w.pass(50 * time.Millisecond)
+}
+
+// askNobody wants everything to be answered from the store.
+func (w *world) askNobody(all []wanted) {
 	for _, k := range all {
-		asked := w.fetch(k)
 		if w.broken != nil {
 			return
 		}
-		if !w.keepsAtRest(k) {
+		asked := w.fetch(k)
+		if w.broken != nil || !w.keepsAtRest(k) {
 			continue
 		}
 		w.tally.count(countRests)
 		if asked {
 			w.breaks("rest", []string{k.path}, "#%d asks for %s, though nothing changed since it was asked for",
 				w.exchanges[len(w.exchanges)-1].id, k)
-			return
 		}
 	}
 }
@@ -71,7 +102,7 @@ func (w *world) keepsAtRest(k wanted) bool {
 			return false // the owner named another representation's version
 		}
 	}
-	return (live && w.plan.vouchLimit == time.Hour || r.maxAge >= 60) && w.plan.maxBytes == 0
+	return (live && w.plan.vouchLimit == time.Hour || r.maxAge == 3600) && w.plan.maxBytes == 0
 }
 
 // lastNamed returns the last notice about a representation if it named a version.

@@ -201,7 +201,7 @@ var counted = [numCounts]struct {
 	{"spared", 0.08}, {"joined", 5}, {"questions", 15}, {"confirmed", 1}, {"lagged", 0.7}, {"between", 0.15},
 	{"notices", 4}, {"across", 5}, {"resets", 0.25}, {"leases", 0.7}, {"writes", 2}, {"unknown", 0.25},
 	{"cancelled", 1}, {"evictions", 1}, {"forgotten", 0.5},
-	{"heads", 1}, {"parts", 1}, {"cut out", 0.1}, {"freshened", 0.02}, {"restarts", 0.3}, {"revived", 0.05}, {"rests", 3},
+	{"heads", 1}, {"parts", 1}, {"cut out", 0.1}, {"freshened", 0.02}, {"restarts", 0.3}, {"revived", 0.05}, {"rests", 6},
 }
 
 // missing lists what happened too rarely in n seeds.
