@@ -2,6 +2,7 @@ package hal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -179,6 +180,9 @@ func NewClient(opts *ClientOptions) *Client {
 // With returns a client that sends the fields of header too, in place of
 // those of the same name.
 func (c *Client) With(header http.Header) *Client {
+	if c == nil {
+		return nil // says so when it is used
+	}
 	copied := *c
 	merged := c.header.Clone()
 	for name, values := range header {
@@ -218,8 +222,21 @@ func (c *Client) allows(u *url.URL) bool {
 	return false
 }
 
+var errNotMade = errors.New("hal: the *Client is nil, or wasn't made by NewClient")
+
+// made refuses a client that can send nothing.
+func (c *Client) made() error {
+	if c == nil || c.http == nil {
+		return errNotMade
+	}
+	return nil
+}
+
 // absolute resolves an href given by the caller, cheaply where it is absolute.
 func (c *Client) absolute(href string) (string, error) {
+	if err := c.made(); err != nil {
+		return "", err
+	}
 	if strings.HasPrefix(href, "https://") || strings.HasPrefix(href, "http://") {
 		return href, nil
 	}

@@ -20,7 +20,10 @@ import (
 // ClientOptions.Embedded; otherwise the link is fetched like Get does. Errors
 // about the link are a *LinkError.
 func Follow[T any](ctx context.Context, c *Client, from Linked, rel string, vars ...Var) (*Resource[T], error) {
-	d := documentOf(from)
+	d, err := documentOf(c, from)
+	if err != nil {
+		return nil, err
+	}
 	targets := d.targets(rel)
 	at, err := pick(targets, vars)
 	if err != nil {
@@ -29,14 +32,25 @@ func Follow[T any](ctx context.Context, c *Client, from Linked, rel string, vars
 	return followTarget[T](ctx, c, d, rel, at, &targets[at], vars)
 }
 
-// documentOf returns the document behind a Linked.
-func documentOf(from Linked) *document {
-	if known, ok := from.(interface{ document() *document }); ok {
+// documentOf returns the document behind a Linked, which a client is to read on
+// from.
+func documentOf(c *Client, from Linked) (*document, error) {
+	if err := c.made(); err != nil {
+		return nil, err
+	}
+	known, ok := from.(interface {
+		document() *document
+		missing() bool
+	})
+	if from == nil || ok && known.missing() {
+		return nil, errors.New("hal: the document whose links or forms are wanted is nil")
+	}
+	if ok {
 		if d := known.document(); d != nil {
-			return d
+			return d, nil
 		}
 	}
-	return &document{url: from.Location(), links: from.Links()}
+	return &document{url: from.Location(), links: from.Links()}, nil
 }
 
 // instead returns the relations of a document in which one was looked for in vain.
@@ -206,7 +220,10 @@ type Result[T any] struct {
 // fetched in parallel, ClientOptions.Parallel at a time. A relation with no
 // links, or that isn't there, gives no results.
 func FollowAll[T any](ctx context.Context, c *Client, from Linked, rel string, vars ...Var) []Result[T] {
-	d := documentOf(from)
+	d, err := documentOf(c, from)
+	if err != nil {
+		return []Result[T]{{Err: err}}
+	}
 	targets := d.targets(rel)
 	if len(targets) == 0 {
 		return nil

@@ -142,7 +142,10 @@ func PostTo[T any](ctx context.Context, c *Client, from Linked, rel string, body
 
 // Resolve returns the absolute URL that Follow would read.
 func (c *Client) Resolve(from Linked, rel string, vars ...Var) (string, error) {
-	d := documentOf(from)
+	d, err := documentOf(c, from)
+	if err != nil {
+		return "", err
+	}
 	targets := d.targets(rel)
 	at, err := pick(targets, vars)
 	if err != nil {
@@ -160,6 +163,12 @@ func (c *Client) Resolve(from Linked, rel string, vars ...Var) (string, error) {
 
 // condition makes a write conditional on the version that was read.
 func condition[T any](c *Client, r *Resource[T]) (http.Header, error) {
+	if err := c.made(); err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, errors.New("hal: the *Resource to change is nil")
+	}
 	if r.Partial {
 		return nil, fmt.Errorf("%w: %s", ErrPartial, r.URL)
 	}

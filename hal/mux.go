@@ -2,6 +2,7 @@ package hal
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -30,8 +31,12 @@ func NewMux(opts *MuxOptions) *Mux {
 	return m
 }
 
-// Handle adds a handler, as http.ServeMux.Handle does.
+// Handle adds a handler, as http.ServeMux.Handle does. Like it, it panics
+// without one.
 func (m *Mux) Handle(pattern string, h Handler) {
+	if h == nil {
+		panic(fmt.Sprintf("hal: Mux.Handle: the handler of %q is nil", pattern)) //nolint:forbidigo // programmer error
+	}
 	m.mux.Handle(pattern, Handler(func(w http.ResponseWriter, r *http.Request) error {
 		err := h(w, r)
 		if known := (Problemer)(nil); err != nil && m.onError != nil && !errors.As(err, &known) && r.Context().Err() == nil {

@@ -93,6 +93,9 @@ func (r *Resource[T]) Profiles() []string {
 
 func (r *Resource[T]) document() *document { return r.doc }
 
+// missing reports whether r is nil, which a Linked that holds it isn't.
+func (r *Resource[T]) missing() bool { return r == nil }
+
 // IsPartial is the default of ClientOptions.Partial: it reports whether an
 // embedded resource has the member "_partial": true.
 func IsPartial(_ string, resource []byte) bool {

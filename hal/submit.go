@@ -25,7 +25,10 @@ import (
 // the document itself is sent with If-Match where the ETag is known, and fails
 // with a *Conflict[T] when somebody was faster.
 func Submit[T any](ctx context.Context, c *Client, from Linked, name string, values any) (*Resource[T], error) {
-	d := documentOf(from)
+	d, err := documentOf(c, from)
+	if err != nil {
+		return nil, err
+	}
 	template, ok := d.templates().Get(name)
 	etag := ""
 	if d.header != nil {
