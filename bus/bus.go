@@ -74,8 +74,11 @@ const envelope = 8 << 10
 type Middleware func(next Handler) Handler
 
 // New returns a bus on a driver. Programs call the driver's own constructor; New
-// is for those.
+// is for those. It panics without a driver.
 func New(d driver.Driver, opts *Options) *Bus {
+	if d == nil {
+		panic("bus: New: the driver is nil") //nolint:forbidigo // programmer error
+	}
 	b := &Bus{driver: d, info: d.Info(), subs: make(map[*Subscription]struct{})}
 	if opts != nil {
 		b.opts = *opts

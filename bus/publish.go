@@ -216,7 +216,8 @@ func (f *flight) failures(ctx context.Context, sent int) []EventError {
 // not. It waits for room in Options.Window, never past ctx, and doesn't retry.
 // done is called on a goroutine of the driver and must not block. When
 // PublishAsync returns an error, done isn't called. Events that one goroutine
-// publishes this way keep their order as long as none fails.
+// publishes this way keep their order as long as none fails. nil is fine for done,
+// where nobody wants to know.
 func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func(error)) error {
 	if err := b.enter(); err != nil {
 		return fmt.Errorf("bus: publish to %s: %w", topic, err)
@@ -224,6 +225,9 @@ func (b *Bus) PublishAsync(ctx context.Context, topic string, e Event, done func
 	if err := CheckName(topic); err != nil {
 		b.leave()
 		return fmt.Errorf("bus: publish: %w", err)
+	}
+	if done == nil {
+		done = func(error) {}
 	}
 	p := b.parcel(done)
 	var err error

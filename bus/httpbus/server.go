@@ -131,6 +131,12 @@ type Server struct {
 // Flush; panicking with http.ErrAbortHandler aborts the response. Hijacking,
 // pushing and Upgrade are not supported.
 func Serve(ctx context.Context, b *bus.Bus, service string, handler http.Handler, opts *ServeOptions) (*Server, error) {
+	if b == nil {
+		return nil, fmt.Errorf("httpbus: serve %s: the *bus.Bus is nil", service)
+	}
+	if handler == nil {
+		return nil, fmt.Errorf("httpbus: serve %s: the handler is nil", service)
+	}
 	s := &Server{bus: b, handler: handler, instance: newID(), exchanges: make(map[string]*exchange)}
 	if opts != nil {
 		s.opts = *opts

@@ -45,8 +45,11 @@ type Transport struct {
 }
 
 // NewTransport returns a transport on the bus. It has no resources of its own:
-// the bus's Shutdown is enough.
+// the bus's Shutdown is enough. It panics without a bus.
 func NewTransport(b *bus.Bus, opts *TransportOptions) *Transport {
+	if b == nil {
+		panic("httpbus: NewTransport: the *bus.Bus is nil") //nolint:forbidigo // programmer error
+	}
 	t := &Transport{bus: b}
 	if opts != nil {
 		t.opts = *opts

@@ -96,6 +96,9 @@ func FromConn(ctx context.Context, nc *nats.Conn, opts *Options) (*bus.Bus, erro
 
 // open makes the driver. The connection is ours to close if it has our wires.
 func open(ctx context.Context, nc *nats.Conn, o Options, w *wires) (*bus.Bus, error) {
+	if nc == nil {
+		return nil, errors.New("natsbus: the *nats.Conn is nil")
+	}
 	o.fill()
 	if err := bus.CheckName(o.Prefix); err != nil {
 		return nil, fmt.Errorf("natsbus: prefix: %w", err)

@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -14,6 +15,9 @@ func checkURL(list string, otherwise bool) error {
 		return fmt.Errorf("natsbus: the URL is empty; it is such as nats://127.0.0.1:4222")
 	}
 	for one := range strings.SplitSeq(list, ",") {
+		if err := unparsable(one); err != nil {
+			return err
+		}
 		scheme, _, ok := strings.Cut(strings.TrimSpace(one), "://")
 		if !ok {
 			continue // a bare host and port
@@ -25,6 +29,19 @@ func checkURL(list string, otherwise bool) error {
 		}
 	}
 	return nil
+}
+
+// unparsable says that a URL can't be parsed, and why where that quotes no part of
+// a password.
+func unparsable(one string) error {
+	_, err := url.Parse(strings.TrimSpace(one))
+	switch {
+	case err == nil || !strings.Contains(one, "://"):
+		return nil
+	case strings.Contains(one, "@"):
+		return errors.New("natsbus: the URL can't be parsed; is what is no letter or digit in its name and password escaped, as %40 for @?")
+	}
+	return fmt.Errorf("natsbus: the URL can't be parsed: %w", err)
 }
 
 // redacted is a list of URLs without passwords and tokens.

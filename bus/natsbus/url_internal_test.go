@@ -18,12 +18,14 @@ func TestOpenSaysWhereItCouldNotConnect(t *testing.T) {
 		"nats://127.0.0.1:1":                   "natsbus: connect to nats://127.0.0.1:1: ",
 		"127.0.0.1:1":                          "natsbus: connect to 127.0.0.1:1: ",
 		"nats://me:secret@127.0.0.1:1":         "natsbus: connect to nats://127.0.0.1:1: ",
-		"nats://secret@127.0.0.1:1,nats://[::": "natsbus: connect to nats://127.0.0.1:1,a URL that can't be parsed: ",
+		"nats://secret@127.0.0.1:1,nats://[::": "natsbus: the URL can't be parsed: parse ",
+		"nats://me:se cret%zz@127.0.0.1:1":     "natsbus: the URL can't be parsed; is what is no letter or digit in its name and password escaped, as %40 for @?",
+		"nats://me:secret#1@127.0.0.1:1":       "natsbus: the URL can't be parsed; ",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		_, err := Open(ctx, url, nil)
 		cancel()
-		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "cret%") {
 			t.Errorf("Open(%q): %v, want %s…", url, err, want)
 		}
 	}

@@ -28,6 +28,9 @@ var buckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1
 // o says already. Topics and groups become attributes: they are the program's, and
 // where they are not, the SDK's limit of attribute sets holds.
 func Instrument(o *bus.Options, opts *Options) error {
+	if o == nil {
+		return errors.New("otelbus: the *bus.Options to instrument are nil: give those that the bus is made with")
+	}
 	var own Options
 	if opts != nil {
 		own = *opts

@@ -54,6 +54,12 @@ func TestWhatWasForgottenIsNamed(t *testing.T) {
 	if err := box.Append(ctx, nil, "orders", event); err == nil || err.Error() != "outbox: append to orders: there is no transaction" {
 		t.Errorf("Append without a transaction: %v", err)
 	}
+	if err := box.InTx(ctx, nil); err == nil || err.Error() != "outbox: InTx has no function to call" {
+		t.Errorf("InTx without a function: %v", err)
+	}
+	if err := outbox.NewRelay(nil, b, nil).Run(ctx); err == nil || err.Error() != "outbox: the relay has no outbox" {
+		t.Errorf("Run without an outbox: %v", err)
+	}
 	if err := outbox.NewRelay(box, nil, nil).Run(ctx); err == nil || err.Error() != "outbox: the relay has no bus" {
 		t.Errorf("Run without a bus: %v", err)
 	}

@@ -80,8 +80,10 @@ func New(db *sql.DB, d Dialect, opts *Options) *Outbox {
 		o.opts.Clock = time.Now
 	}
 	switch {
-	case db == nil || d == nil:
-		o.err = errors.New("outbox: no database or no dialect")
+	case db == nil:
+		o.err = errors.New("outbox: New was given no database")
+	case d == nil:
+		o.err = errors.New("outbox: New was given no dialect: say outbox.SQLite or outbox.PostgreSQL")
 	case !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`).MatchString(o.opts.Table):
 		o.err = fmt.Errorf("outbox: table name %q is not made of a-z, 0-9 and underscores, or too long", o.opts.Table)
 	}
@@ -182,6 +184,9 @@ func (o *Outbox) Append(ctx context.Context, tx *sql.Tx, topic string, events ..
 func (o *Outbox) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if o.err != nil {
 		return o.err
+	}
+	if fn == nil {
+		return errors.New("outbox: InTx has no function to call")
 	}
 	tx, err := o.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -140,6 +140,8 @@ func NewRelay(o *Outbox, b *bus.Bus, opts *RelayOptions) *Relay {
 // options or the relay runs already, and when the bus has been shut down.
 func (r *Relay) Run(ctx context.Context) error {
 	switch {
+	case r.box == nil:
+		return errors.New("outbox: the relay has no outbox")
 	case r.box.err != nil:
 		return r.box.err
 	case r.bus == nil:

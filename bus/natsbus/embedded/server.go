@@ -79,23 +79,37 @@ func Start(ctx context.Context, opts *Options) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("embedded: %w", err), s.clean())
 	}
 	s.inner = inner
-	if o.Logger != nil {
-		inner.SetLogger(&logger{o.Logger}, false, false)
+	l := &logger{log: o.Logger, fatal: make(chan error, 1)}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
 	}
+	inner.SetLogger(l, false, false)
 	go inner.Start()
-	patience := 10 * time.Second
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = time.Until(deadline)
-	}
-	if !inner.ReadyForConnections(patience) || ctx.Err() != nil {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := s.await(ctx, l.fatal); err != nil {
 		s.Shutdown()
-		return nil, fmt.Errorf("embedded: the server was not ready in %v (is the port taken, or the directory in use?): %w", patience, errors.Join(ctx.Err()))
+		return nil, fmt.Errorf("embedded: %w", err)
 	}
 	s.url = inner.ClientURL()
 	if o.NoListen {
 		s.url = nats.DefaultURL
 	}
 	return s, nil
+}
+
+// await waits until the server is ready, or says that it never will be.
+func (s *Server) await(ctx context.Context, fatal <-chan error) error {
+	for !s.inner.ReadyForConnections(25 * time.Millisecond) {
+		select {
+		case err := <-fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("the server was not ready in time: %w", ctx.Err())
+		default:
+		}
+	}
+	return ctx.Err()
 }
 
 func config(o *Options) *server.Options {
@@ -151,16 +165,27 @@ func (s *Server) clean() error {
 	return os.RemoveAll(s.temp)
 }
 
-// logger passes the server's messages on.
-type logger struct{ log *slog.Logger }
+// logger passes the server's messages on. Upon a fatal one a server that is a
+// process of its own would end; ours says it to who starts it.
+type logger struct {
+	log   *slog.Logger
+	fatal chan error // room for the first
+}
 
 func (l *logger) write(level slog.Level, format string, v []any) {
 	l.log.Log(context.Background(), level, "nats server", "message", fmt.Sprintf(format, v...))
 }
 
+func (l *logger) Fatalf(format string, v ...any) {
+	l.write(slog.LevelError, format, v)
+	select {
+	case l.fatal <- fmt.Errorf("the server can't start: "+format, v...):
+	default:
+	}
+}
+
 func (l *logger) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v) }
 func (l *logger) Warnf(format string, v ...any)   { l.write(slog.LevelWarn, format, v) }
-func (l *logger) Fatalf(format string, v ...any)  { l.write(slog.LevelError, format, v) }
 func (l *logger) Errorf(format string, v ...any)  { l.write(slog.LevelError, format, v) }
 func (l *logger) Debugf(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
 func (l *logger) Tracef(format string, v ...any)  { l.write(slog.LevelDebug, format, v) }
