@@ -66,8 +66,11 @@ type check struct {
 }
 
 // NewChecker returns a checker of all the registry's instances. nil is fine for
-// opts.
+// opts; without a registry it panics.
 func NewChecker(r *Registry, opts *CheckerOptions) *Checker {
+	if r == nil {
+		panic("discovery: NewChecker: the *Registry is nil") //nolint:forbidigo // programmer error
+	}
 	c := &Checker{registry: r, log: r.log, owner: rand.Text(), checks: make(map[driver.Key]*check)}
 	if opts != nil {
 		c.opts = *opts

@@ -105,8 +105,11 @@ const proofSkew = 30 * time.Second
 var ErrClosed = errors.New("discovery: the registry is shut down")
 
 // New returns a registry on a driver. Programs call the driver's own
-// constructor; New is for those.
+// constructor; New is for those. It panics without a driver.
 func New(d driver.Driver, opts *Options) *Registry {
+	if d == nil {
+		panic("discovery: New: the driver is nil") //nolint:forbidigo // programmer error
+	}
 	r := &Registry{driver: d, open: make(map[*Registration]struct{})}
 	if opts != nil {
 		r.opts = *opts

@@ -99,8 +99,12 @@ type OutlierOptions struct {
 var ErrNoInstances = errors.New("no instance")
 
 // NewResolver returns a resolver of the registry's instances. It watches a
-// service from the first time that it is asked for. nil is fine for opts.
+// service from the first time that it is asked for. nil is fine for opts; without
+// a registry it panics.
 func NewResolver(r *Registry, opts *ResolverOptions) *Resolver {
+	if r == nil {
+		panic("discovery: NewResolver: the *Registry is nil; memdiscovery.New and the other drivers make one") //nolint:forbidigo // programmer error
+	}
 	res := &Resolver{registry: r}
 	if opts != nil {
 		res.opts = *opts

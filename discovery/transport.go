@@ -77,9 +77,12 @@ type Transport struct {
 // keeps more connections and waits 2 s for one). The
 // request that next gets has the instance's address in its URL, and the Host
 // field that the caller gave: the canonical name stays what caches above and
-// handlers below see. nil is fine for next and opts. Wrong options are reported
-// by RoundTrip.
+// handlers below see. nil is fine for next and opts; without a resolver it panics.
+// Wrong options are reported by RoundTrip.
 func NewTransport(next http.RoundTripper, r *Resolver, opts *TransportOptions) *Transport {
+	if r == nil {
+		panic("discovery: NewTransport: the *Resolver is nil; NewResolver makes one") //nolint:forbidigo // programmer error
+	}
 	t := &Transport{next: next, resolver: r}
 	if opts != nil {
 		t.opts = *opts

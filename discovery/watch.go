@@ -3,6 +3,7 @@ package discovery
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,9 @@ func (v *View) Staleness() time.Duration {
 // and the store asked again with backoff. There is no view before the store has
 // been reached for the first time, unless Options.LastKnown has one.
 func (r *Registry) Watch(ctx context.Context, service string, f func(View)) error {
+	if f == nil {
+		return errors.New("discovery: watch: the function that is told is nil")
+	}
 	return r.watch(ctx, service, newFeed(r, service, f))
 }
 

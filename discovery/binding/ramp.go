@@ -91,8 +91,13 @@ type Ramper struct {
 	ramps map[string]*observed
 }
 
-// NewRamper returns a ramper of the table's bindings.
-func NewRamper(t *Table) *Ramper { return &Ramper{table: t, ramps: map[string]*observed{}} }
+// NewRamper returns a ramper of the table's bindings. It panics without a table.
+func NewRamper(t *Table) *Ramper {
+	if t == nil {
+		panic("binding: NewRamper: the *Table is nil; NewTable makes one") //nolint:forbidigo // programmer error
+	}
+	return &Ramper{table: t, ramps: map[string]*observed{}}
+}
 
 // Observe takes in how an attempt went: it is meant for
 // discovery.TransportOptions.OnAttempt. It doesn't block.

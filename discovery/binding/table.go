@@ -59,8 +59,12 @@ type entry struct {
 }
 
 // NewTable returns a table and begins to watch the store. Until the store has
-// been read, all versions are alike; Ready waits for it. Call Close in the end.
+// been read, all versions are alike; Ready waits for it. Call Close in the end. It
+// panics without a store.
 func NewTable(store Store, opts *Options) *Table {
+	if store == nil {
+		panic("binding: NewTable: the Store is nil; NewMemory makes one") //nolint:forbidigo // programmer error
+	}
 	t := &Table{store: store, ready: make(chan struct{}), done: make(chan struct{})}
 	if opts != nil {
 		t.opts = *opts

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -91,8 +92,11 @@ func Open(ctx context.Context, endpoints []string, opts *Options) (*discovery.Re
 }
 
 // FromClient returns a registry on a client of the caller's, who closes it after
-// the registry's Shutdown.
+// the registry's Shutdown. It panics without one.
 func FromClient(client *clientv3.Client, opts *Options) *discovery.Registry {
+	if client == nil {
+		panic("etcddiscovery: FromClient: the *clientv3.Client is nil") //nolint:forbidigo // programmer error
+	}
 	return discovery.New(newConn(client, opts, false), discoveryOf(opts))
 }
 
@@ -108,6 +112,39 @@ func discoveryOf(opts *Options) *discovery.Options {
 	return &opts.Discovery
 }
 
+// checkEndpoints refuses what the client would try to reach until ctx ends.
+func checkEndpoints(endpoints []string) error {
+	if len(endpoints) == 0 {
+		return errors.New("etcddiscovery: there are no endpoints; one is such as http://127.0.0.1:2379")
+	}
+	for i, one := range endpoints {
+		scheme, rest, ok := strings.Cut(one, "://")
+		switch {
+		case one == "" || ok && rest == "":
+			return fmt.Errorf("etcddiscovery: endpoint %d is empty; it is such as http://127.0.0.1:2379", i)
+		case ok && !slices.Contains([]string{"http", "https", "unix", "unixs"}, scheme):
+			return fmt.Errorf("etcddiscovery: endpoint %d begins with %s; it must be http, https, unix or unixs", i, scheme)
+		}
+	}
+	return nil
+}
+
+// redacted are the endpoints without passwords.
+func redacted(endpoints []string) string {
+	var list []string
+	for _, one := range endpoints {
+		scheme, rest, ok := strings.Cut(one, "://")
+		if at := strings.LastIndex(one, "@"); at >= 0 {
+			rest = one[at+1:]
+			if one = rest; ok {
+				one = scheme + "://" + rest
+			}
+		}
+		list = append(list, one)
+	}
+	return strings.Join(list, ", ")
+}
+
 // Dial is Open for those who speak to drivers, such as a service in front of the
 // registry.
 func Dial(ctx context.Context, endpoints []string, opts *Options) (driver.Driver, error) {
@@ -117,6 +154,9 @@ func Dial(ctx context.Context, endpoints []string, opts *Options) (driver.Driver
 	}
 	o.fill()
 	o.Config.Endpoints = endpoints
+	if err := checkEndpoints(endpoints); err != nil {
+		return nil, err
+	}
 	client, err := clientv3.New(o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("etcddiscovery: connect: %w", err)
@@ -124,7 +164,7 @@ func Dial(ctx context.Context, endpoints []string, opts *Options) (driver.Driver
 	c := newConn(client, &o, true)
 	// The client connects when it is used, so use it.
 	if _, err := client.Get(ctx, o.Prefix+"/", clientv3.WithCountOnly()); err != nil {
-		return nil, errors.Join(fmt.Errorf("etcddiscovery: connect: %w", err), client.Close())
+		return nil, errors.Join(fmt.Errorf("etcddiscovery: connect to %s: %w", redacted(endpoints), err), client.Close())
 	}
 	return c, nil
 }

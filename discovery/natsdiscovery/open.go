@@ -132,6 +132,9 @@ func discoveryOf(opts *Options) *discovery.Options {
 // Dial is Open for those who speak to drivers, such as a service in front of the
 // registry.
 func Dial(ctx context.Context, url string, opts *Options) (driver.Driver, error) {
+	if err := checkURL(url, opts != nil && len(opts.Conn) > 0); err != nil {
+		return nil, err
+	}
 	list := []nats.Option{
 		nats.Name("swale discovery"),
 		nats.MaxReconnects(-1),
@@ -159,6 +162,9 @@ func Dial(ctx context.Context, url string, opts *Options) (driver.Driver, error)
 }
 
 func newConn(ctx context.Context, nc *nats.Conn, opts *Options, owned bool) (*conn, error) {
+	if nc == nil {
+		return nil, errors.New("natsdiscovery: the *nats.Conn is nil")
+	}
 	c := &conn{nc: nc, owned: owned, written: make(map[driver.Key]written)}
 	if opts != nil {
 		c.opts = *opts
