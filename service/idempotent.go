@@ -88,7 +88,11 @@ const maxKey = 255
 // tried anew. When the process dies before the answer is kept, the handler may run
 // again after Lease; whoever needs more keeps the key in the transaction that does
 // the work. Other methods pass: they are idempotent by themselves or should be.
+// It panics without a store.
 func Idempotent(store IdempotencyStore, opts *IdempotencyOptions) func(http.Handler) http.Handler {
+	if store == nil {
+		panic("service: Idempotent: the store is nil; NewMemoryIdempotency makes one") //nolint:forbidigo // programmer error
+	}
 	o := IdempotencyOptions{}
 	if opts != nil {
 		o = *opts

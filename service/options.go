@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/goswale/swale/discovery"
@@ -80,6 +81,9 @@ func (o *Options) complete() error {
 	}
 	if o.Handler == nil && o.Setup == nil {
 		return errors.New("service: neither Options.Handler nor Options.Setup is there: nothing would be served")
+	}
+	if i := slices.IndexFunc(o.Wrap, func(wrap func(http.Handler) http.Handler) bool { return wrap == nil }); i >= 0 {
+		return fmt.Errorf("service: Options.Wrap[%d] is nil", i)
 	}
 	if o.Version == "" {
 		o.Version = "unknown"

@@ -66,8 +66,10 @@ func (s *Service) Handle(h http.Handler) {
 // Defer has stop called when the service ends, after requests have finished and
 // after everything that was added later. Its context ends after
 // Options.StopTimeout. It may be called while the service runs; when that has
-// ended already, stop is called at once.
+// ended already, stop is called at once. It panics if stop is nil, which ends the
+// start with an error.
 func (s *Service) Defer(name string, stop func(context.Context) error) {
+	needs(stop != nil, "Defer", name)
 	if err := s.parts.push(name, stop); err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), s.opts.StopTimeout)
 		defer cancel()
@@ -80,8 +82,9 @@ func (s *Service) Defer(name string, stop func(context.Context) error) {
 // Go runs a part of the service until its turn to stop comes, as with Defer:
 // then its context ends, and it is waited for. If run returns before, and before
 // the context of Run has ended, the service ends, and Run returns an error that
-// names the part.
+// names the part. It panics if run is nil.
 func (s *Service) Go(name string, run func(context.Context) error) {
+	needs(run != nil, "Go", name)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	asked := make(chan struct{})
@@ -135,18 +138,28 @@ func (s *Service) Wait() error {
 var errStopped = errors.New("service: stopped")
 
 // Check adds something that must be well for the service to be ready. check
-// returns nil, or what is wrong, in words that may be read by others.
+// returns nil, or what is wrong, in words that may be read by others. It panics if
+// check is nil.
 func (s *Service) Check(name string, check func(context.Context) error) {
+	needs(check != nil, "Check", name)
 	s.health.add(name, check)
 }
 
 // Show has the admin port show what state returns, as JSON, under
 // /state/NAME: the topics that a client follows, the configuration that is
-// loaded. Nothing secret.
+// loaded. Nothing secret. It panics if state is nil.
 func (s *Service) Show(name string, state func() any) {
+	needs(state != nil, "Show", name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown[name] = state
+}
+
+// needs panics where a method was given no function to call.
+func needs(given bool, method, name string) {
+	if !given {
+		panic(fmt.Sprintf("service: %s: the function of %q is nil", method, name)) //nolint:forbidigo // programmer error
+	}
 }
 
 // entry is a place in a registry that is taken when the service is ready.
@@ -170,6 +183,9 @@ type RegisterOptions struct {
 // instance that can't register for RegisterOptions.GiveUp ends, unless OnGiveUp
 // says something else.
 func (s *Service) Register(r *discovery.Registry, opts *RegisterOptions) error {
+	if r == nil {
+		return errors.New("register: the *discovery.Registry is nil")
+	}
 	e := entry{registry: r}
 	if opts != nil {
 		e.opts = *opts

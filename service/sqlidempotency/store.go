@@ -42,9 +42,12 @@ var _ service.IdempotencyStore = (*Store)(nil)
 
 var tableName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,49}$`)
 
-// New returns a store in db, which stays the caller's to close. It panics if
-// Options.Table can't be a table's name.
+// New returns a store in db, which stays the caller's to close. It panics without
+// one, and if Options.Table can't be a table's name.
 func New(db *sql.DB, opts *Options) *Store {
+	if db == nil {
+		panic("sqlidempotency: New: the *sql.DB is nil") //nolint:forbidigo // programmer error
+	}
 	s := &Store{db: db}
 	if opts != nil {
 		s.opts = *opts
