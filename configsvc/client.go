@@ -88,6 +88,9 @@ var ErrClosed = errors.New("configsvc: the client is closed")
 func NewClient(base string, opts *ClientOptions) (*Client, error) {
 	u, err := url.Parse(strings.TrimSuffix(base, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if strings.Contains(base, "@") {
+			base = "…" + base[strings.LastIndex(base, "@"):] // what is before it may be a password
+		}
 		return nil, fmt.Errorf("configsvc: %q is not the absolute http or https URL of a service", base)
 	}
 	c := &Client{base: u, feeds: map[*feed]bool{}, reports: make(chan struct{}, 1)}

@@ -2,6 +2,7 @@ package configsvc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 )
@@ -13,6 +14,9 @@ import (
 // last call is with the newest. What use can't do with the first one is Follow's
 // error; with a later one it is logged, and what was made before is to stay.
 func Follow[T any](ctx context.Context, client *Client, keys []string, try func(context.Context, *T) error, use func(*T) error) (*Watcher[T], error) {
+	if use == nil {
+		return nil, errors.New("configsvc: Follow has no function that uses a configuration")
+	}
 	w, err := WatchWith(ctx, client, keys, &WatchOptions[T]{Try: try})
 	if err != nil {
 		return nil, err

@@ -78,6 +78,12 @@ func Watch[T any](ctx context.Context, client *Client, keys ...string) (*Watcher
 //		Log     string             `json:"log" default:"info" check:"oneof=debug|info|warn"`
 //	}
 func WatchWith[T any](ctx context.Context, client *Client, keys []string, opts *WatchOptions[T]) (*Watcher[T], error) {
+	if client == nil {
+		return nil, errors.New("configsvc: the *Client is nil; NewClient makes one")
+	}
+	if client.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
 	if err := CheckKeys(keys); err != nil {
 		return nil, err
 	}

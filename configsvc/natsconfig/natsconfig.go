@@ -53,6 +53,9 @@ func Open(ctx context.Context, nc *nats.Conn, opts *Options) (*Driver, error) {
 	if o.Bucket == "" {
 		o.Bucket = "swale-config"
 	}
+	if nc == nil {
+		return nil, errors.New("natsconfig: the *nats.Conn is nil")
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("natsconfig: %w", err)

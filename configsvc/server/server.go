@@ -62,8 +62,11 @@ type Handler struct {
 	instances map[string]*Running
 }
 
-// New returns a Handler.
+// New returns a Handler. It panics without a store.
 func New(s *store.Store, opts *Options) *Handler {
+	if s == nil {
+		panic("server: New: the *store.Store is nil; store.New makes one") //nolint:forbidigo // programmer error
+	}
 	h := &Handler{store: s, instances: map[string]*Running{}}
 	if opts != nil {
 		h.opts = *opts

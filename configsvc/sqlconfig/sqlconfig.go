@@ -31,9 +31,15 @@ type Driver struct {
 	fault   func(step string) error // for tests
 }
 
-// New returns a driver. Call [Driver.Migrate] before anything else. It panics if
-// Options.Table could not be a name.
+// New returns a driver. Call [Driver.Migrate] before anything else. It panics
+// without a database or dialect, and if Options.Table could not be a name.
 func New(db *sql.DB, dialect Dialect, opts *Options) *Driver {
+	if db == nil {
+		panic("sqlconfig: New: the *sql.DB is nil") //nolint:forbidigo // programmer error
+	}
+	if dialect.name == "" {
+		panic("sqlconfig: New: the Dialect is empty: say sqlconfig.SQLite or sqlconfig.PostgreSQL") //nolint:forbidigo // programmer error
+	}
 	d := &Driver{db: db, dialect: dialect}
 	if opts != nil {
 		d.opts = *opts

@@ -51,8 +51,11 @@ type parsed struct {
 	value   configsvc.Value
 }
 
-// New returns a Store on a driver.
+// New returns a Store on a driver. It panics without one.
 func New(d driver.Driver, opts *Options) *Store {
+	if d == nil {
+		panic("store: New: the driver is nil; memconfig.New makes one") //nolint:forbidigo // programmer error
+	}
 	s := &Store{driver: d, parsed: map[string]parsed{}, compiled: map[string]*configsvc.Compiled{}}
 	if opts != nil {
 		s.opts = *opts
