@@ -17,7 +17,12 @@ import (
 // Tokens come in one Authorization field with the scheme Bearer (RFC 6750
 // section 2.1) and nowhere else: not in a query, which ends in logs, and not
 // in a form.
+//
+// It panics without a handler.
 func (v *Verifier) Middleware(next http.Handler) http.Handler {
+	if next == nil {
+		panic("auth: Verifier.Middleware: the handler is nil") //nolint:forbidigo // programmer error
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := bearer(r.Header)
 		if err != nil {
@@ -72,8 +77,11 @@ func (v *Verifier) Mux() *Mux {
 }
 
 // Handle registers a handler for a pattern of [http.ServeMux]. Like it, it
-// panics if the pattern is malformed or conflicts.
+// panics if the pattern is malformed or conflicts, and without a handler.
 func (m *Mux) Handle(pattern string, p Policy, h http.Handler) {
+	if h == nil {
+		panic(fmt.Sprintf("auth: Mux.Handle: the handler of %q is nil", pattern)) //nolint:forbidigo // programmer error
+	}
 	m.routes.Handle(pattern, m.verifier.Require(p)(h))
 }
 

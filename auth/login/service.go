@@ -104,6 +104,9 @@ type Service struct {
 
 // New returns a Service over a store.
 func New(store driver.Store, opts *Options) (*Service, error) {
+	if store == nil {
+		return nil, errors.New("login: the store is nil; memauth.New makes one")
+	}
 	if opts == nil {
 		return nil, errors.New("login: options are missing: name at least Issuer, Applications and KeyEncryption")
 	}

@@ -40,6 +40,9 @@ var _ driver.Store = (*Store)(nil)
 // New returns a Store over a database, which stays the caller's. Its tables
 // are made by [Store.Migrate].
 func New(db *sql.DB, opts *Options) (*Store, error) {
+	if db == nil {
+		return nil, errors.New("sqlauth: the *sql.DB is nil")
+	}
 	s := &Store{db: db}
 	if opts != nil {
 		s.opts = *opts

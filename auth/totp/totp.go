@@ -67,6 +67,9 @@ var _ login.SecondFactor = (*Factor)(nil)
 
 // New returns a Factor over a store.
 func New(store driver.Store, opts *Options) (*Factor, error) {
+	if store == nil {
+		return nil, errors.New("totp: the store is nil")
+	}
 	if opts == nil || opts.Issuer == "" || strings.Contains(opts.Issuer, ":") {
 		return nil, errors.New("totp: Options.Issuer is missing, or has a colon")
 	}

@@ -72,6 +72,9 @@ var (
 
 // New returns Keys over a store.
 func New(store driver.Store, opts *Options) (*Keys, error) {
+	if store == nil {
+		return nil, errors.New("webauthn: the store is nil")
+	}
 	if opts == nil || len(opts.Origins) == 0 {
 		return nil, errors.New("webauthn: Options.Origins is missing: name the origins of the pages that people sign in on")
 	}
