@@ -59,8 +59,11 @@ redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil((full - 
 return 0`
 
 // New returns a limiter on a client that stays the caller's: one server, a
-// cluster or a ring.
+// cluster or a ring. It panics without one.
 func New(client redis.Scripter, opts *Options) *Limiter {
+	if client == nil {
+		panic("redislimit: New: the client is nil") //nolint:forbidigo // programmer error
+	}
 	l := &Limiter{client: client, script: redis.NewScript(source)}
 	if opts != nil {
 		l.opts = *opts

@@ -29,9 +29,12 @@ type Store struct {
 	opts Options
 }
 
-// New returns a store. Call Migrate before anything else. It panics if
-// Options.Table can't be a name.
+// New returns a store. Call Migrate before anything else. It panics without a
+// database, and if Options.Table can't be a name.
 func New(db *sql.DB, opts *Options) *Store {
+	if db == nil {
+		panic("sqlbinding: New: the *sql.DB is nil") //nolint:forbidigo // programmer error
+	}
 	s := &Store{db: db}
 	if opts != nil {
 		s.opts = *opts
