@@ -89,6 +89,9 @@ func run(ctx context.Context, env environment, args []string) int {
 		_ = runHelp(ctx, environment{stdout: env.stderr}, nil)
 		return exitUsage
 	}
+	if args[0] == "help" && len(args) > 1 {
+		args = []string{args[1], "--help"}
+	}
 	name := args[0]
 	switch name {
 	case "-h", "-help", "--help":

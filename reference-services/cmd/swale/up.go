@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goswale/swale/reference-services/internal/system"
+	"github.com/goswale/swale/reference-services/storefront"
 	"github.com/goswale/swale/service"
 )
 
@@ -37,10 +38,24 @@ func runUp(ctx context.Context, env environment, args []string) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
+	if err := checkOptions(opts); err != nil {
+		return err
+	}
 	if !(opts.Orders >= 0 && opts.Orders <= mostOrders) {
 		return fmt.Errorf("%w: --orders is %v; it must be from 0 to %d", errUsage, opts.Orders, mostOrders)
 	}
 	return serveUntilStopped(ctx, env, opts, logs)
+}
+
+// checkOptions refuses what the services could only fail at later.
+func checkOptions(opts *system.Options) error {
+	if opts.City < -1 {
+		return fmt.Errorf("%w: --city is %d; it must be a number of restaurants, or -1 for none", errUsage, opts.City)
+	}
+	if err := (storefront.Settings{Geohash: opts.Geohash}).Validate(); err != nil {
+		return fmt.Errorf("%w: --geohash: %w", errUsage, err)
+	}
+	return nil
 }
 
 // mostOrders a minute are what one machine's city is good for.
@@ -60,6 +75,9 @@ func runRestaurants(ctx context.Context, env environment, args []string) error {
 	busFlag(f, opts)
 	logs.define(f)
 	if err := f.parse(args); err != nil {
+		return err
+	}
+	if err := checkOptions(opts); err != nil {
 		return err
 	}
 	if err := chassis(env, opts, logs); err != nil {
@@ -82,6 +100,9 @@ func runStorefront(ctx context.Context, env environment, args []string) error {
 	busFlag(f, opts)
 	logs.define(f)
 	if err := f.parse(args); err != nil {
+		return err
+	}
+	if err := checkOptions(opts); err != nil {
 		return err
 	}
 	if err := chassis(env, opts, logs); err != nil {

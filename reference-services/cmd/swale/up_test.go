@@ -172,6 +172,10 @@ func TestWrongCallsAreExplained(t *testing.T) {
 		{nil, 2, "Usage"},
 		{[]string{"up", "--nonsense"}, 2, "swale up: flag provided but not defined: -nonsense\nTry: swale up --help\n"},
 		{[]string{"up", "--city", "many"}, 2, "-city"},
+		{[]string{"up", "--city", "-5"}, 2, "--city is -5"},
+		{[]string{"up", "--geohash", "!!!"}, 2, "--geohash: "},
+		{[]string{"help", "nonsense"}, 2, "swale help"},
+		{[]string{"storefront", "--nats", "nats://me:secret@127.0.0.1:1", "--listen", "127.0.0.1:0"}, 1, "connect to nats://127.0.0.1:1: "},
 		{[]string{"up", "--orders", "-1"}, 2, "--orders"},
 		{[]string{"up", "--orders", "NaN"}, 2, "--orders"},
 		{[]string{"up", "--listen", "nonsense", "--data", t.TempDir()}, 1, "HOST:PORT"},
@@ -184,6 +188,9 @@ func TestWrongCallsAreExplained(t *testing.T) {
 		{[]string{"storefront", "--nats", "nats://127.0.0.1:1", "--listen", "127.0.0.1:0"}, 1, "--nats"},
 	} {
 		_, stderr, code := runOnce(t, c.args...)
+		if strings.Contains(stderr, "secret") {
+			t.Errorf("swale %v shows a password: %q", c.args, stderr)
+		}
 		if code != c.code || !strings.Contains(stderr, c.say) {
 			t.Errorf("swale %v: exit code %d, %q; want %d and a word about %q", c.args, code, stderr, c.code, c.say)
 		}
@@ -191,6 +198,9 @@ func TestWrongCallsAreExplained(t *testing.T) {
 	stdout, _, code := runOnce(t, "help")
 	if code != 0 || !strings.Contains(stdout, "demo") {
 		t.Errorf("swale help: exit code %d, %q", code, stdout)
+	}
+	if stdout, stderr, code := runOnce(t, "help", "up"); code != 0 || !strings.Contains(stdout+stderr, "--kernel-listen") {
+		t.Errorf("swale help up: exit code %d, %q %q; want the flags of up", code, stdout, stderr)
 	}
 	for _, arg := range []string{"version", "--version"} {
 		if stdout, _, code := runOnce(t, arg); code != 0 || !strings.HasPrefix(stdout, "swale ") {

@@ -93,12 +93,12 @@ func ConnectBus(ctx context.Context, url string, logger *slog.Logger) (*bus.Bus,
 func connectBus(ctx context.Context, url string, opts *natsbus.Options) (*bus.Bus, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	b, err := natsbus.Open(ctx, url, opts)
+	b, err := natsbus.Open(ctx, url, opts) // its errors name the URL without its password
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("no bus answers at %s: start one (swale up does), or name another with --nats (%w)", url, err)
+		return nil, fmt.Errorf("no bus answers: start one (swale up does), or name another with --nats (%w)", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the bus at %s can't be used: %w; --nats wants the URL of a NATS server with JetStream, such as nats://127.0.0.1:4222", url, err)
+		return nil, fmt.Errorf("the bus can't be used: %w; --nats wants the URL of a NATS server with JetStream, such as nats://127.0.0.1:4222", err)
 	}
 	return b, nil
 }
