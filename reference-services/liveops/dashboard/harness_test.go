@@ -183,26 +183,26 @@ func (r *rig) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		page.ServeHTTP(w, req)
 		return
 	}
-	var release <-chan struct{}
 	r.mu.Lock()
+	var hold func(string) <-chan struct{}
 	if req.Method == http.MethodGet && !fromClient(req) {
 		r.asked[path]++
-		if r.hold != nil {
-			release = r.hold(path)
-		}
+		hold = r.hold
 	}
 	r.mu.Unlock()
-	if release == nil {
+	if hold == nil {
 		r.live.Handler().ServeHTTP(w, req)
 		return
 	}
 	// The answer is from now, and comes later.
 	rec := httptest.NewRecorder()
 	r.live.Handler().ServeHTTP(rec, req)
-	select {
-	case <-release:
-	case <-req.Context().Done(): // the browser has given it up, or the test has failed
-		return
+	if release := hold(path); release != nil {
+		select {
+		case <-release:
+		case <-req.Context().Done(): // the browser has given it up, or the test has failed
+			return
+		}
 	}
 	maps.Copy(w.Header(), rec.Header())
 	w.WriteHeader(rec.Code)
