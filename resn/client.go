@@ -225,7 +225,7 @@ func (c *Client) subscribe(topic string) {
 			ctx, cancel := context.WithTimeout(c.ctx, c.opts.SubscribeTimeout)
 			err := c.listener.Listen(ctx, topic)
 			cancel()
-			if err == nil || c.ctx.Err() != nil {
+			if err == nil || c.ctx.Err() != nil || c.listener.opts.without.retries {
 				return
 			}
 			c.opts.Logger.Warn("topic not subscribed", "topic", topic, "error", err)

@@ -271,6 +271,9 @@ func (p *Publisher) announce(ctx context.Context, e Event) error {
 		return err
 	}
 	defer p.publishing.give()
+	if p.opts.without.restless {
+		p.missed.Store(true)
+	}
 	p.renew()
 	p.seq++
 	e.Seq, e.Epoch = p.seq, p.epoch

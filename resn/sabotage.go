@@ -24,4 +24,12 @@ type sabotage struct {
 	echo       bool // an owner believes a claim that didn't come back
 	objections bool // a candidate doesn't heed an owner
 	terms      bool // an owner doesn't heed a higher term
+
+	// Of what coherence costs, and of getting well again (rest).
+	restarts bool // each watermark is taken for one of a new epoch
+	coarse   bool // a notice is taken for a loss
+	grieves  bool // who has missed notices believes no watermark any more
+	retries  bool // a subscription that failed isn't tried again
+	restless bool // a publisher begins an epoch with each change
+	retakes  bool // a publisher that has lost its topic doesn't take it again
 }

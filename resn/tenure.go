@@ -26,6 +26,8 @@ type tenure struct {
 	stand bool          // by: that another has the topic is no mistake
 	log   *slog.Logger
 
+	without sabotage
+
 	mu     sync.Mutex
 	own    *Ownership    // nil while the topic isn't ours
 	why    error         // nil until that is known
@@ -33,7 +35,7 @@ type tenure struct {
 }
 
 func newTenure(b *bus.Bus, topic string, o *PublisherOptions) *tenure {
-	t := &tenure{topic: topic, lease: o.Lease, log: o.Logger, turned: make(chan struct{})}
+	t := &tenure{topic: topic, lease: o.Lease, log: o.Logger, without: o.without, turned: make(chan struct{})}
 	if t.lease == nil {
 		t.bus = NewBusLease(b)
 		t.lease = t.bus
@@ -90,6 +92,9 @@ func (t *tenure) keep(ctx context.Context, gained func()) {
 			t.turn(nil, fmt.Errorf("%w: topic %q: the publisher is closed", ErrNotOwner, t.topic))
 		}
 		t.end(ctx, own)
+		if t.without.retakes {
+			return
+		}
 	}
 }
 

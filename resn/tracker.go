@@ -63,7 +63,7 @@ func (k *tracker) notice(epoch string, seq uint64, at time.Time) verdict {
 		return verdict{apply: true, etag: true, reset: !k.without.epochs, suspend: true, reason: reasonEpoch}
 	case seq == k.last+1:
 		k.last = seq
-		return verdict{apply: true, etag: true}
+		return verdict{apply: true, etag: true, reset: k.without.coarse}
 	case seq > k.last:
 		k.first, k.last = seq-1, seq
 		return verdict{apply: true, etag: true, reset: !k.without.holes, suspend: true, reason: reasonHole}
@@ -110,7 +110,7 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 		k.epoch, k.first, k.last = w.Epoch, w.Seq, w.Seq
 	case w.Epoch != k.epoch && w.Time.Before(k.mark):
 		return v // a repeat from an epoch that has ended
-	case w.Epoch != k.epoch:
+	case w.Epoch != k.epoch, k.without.restarts && w.Time.After(k.mark):
 		v = k.restart(w, reasonEpoch)
 	case w.Seq > k.last:
 		v = k.restart(w, reasonHole)
@@ -150,6 +150,9 @@ func (k *tracker) watermark(w Watermark, now time.Time) verdict {
 // restart goes on from a watermark that doesn't follow from what was seen.
 func (k *tracker) restart(w Watermark, reason string) verdict {
 	k.epoch, k.first, k.last = w.Epoch, w.Seq, w.Seq
+	if k.without.grieves && reason == reasonHole {
+		k.lease = 0
+	}
 	overlooked := k.without.holes && reason != reasonEpoch || k.without.epochs && reason == reasonEpoch
 	return verdict{reset: !overlooked, suspend: true, reason: reason}
 }

@@ -290,11 +290,12 @@ func (s *subscription) waiting() bool {
 	return len(s.queue) > 0
 }
 
-// forget has the broker forget the subscription, or remember it.
+// forget has the broker forget the subscription, or remember it and lose nothing more.
 func (s *subscription) forget(on bool) {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
 	s.silent = on
+	s.losing = s.losing && on
 }
 
 // mislay loses the next notice, which may be found again.

@@ -259,6 +259,13 @@ func (l *leadership) Close(context.Context) error {
 	return nil
 }
 
+// leads reports whether a process leads.
+func (d *database) leads(p *process) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.leader != nil && d.leader.process == p
+}
+
 // restore is what becomes of the database when it is restored from a backup: its
 // numbers have been given already, so it is given a new epoch.
 func (d *database) restore(generation int) {

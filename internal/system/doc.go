@@ -32,6 +32,7 @@
 //	repeat_test.go      that they do
 //	exchange_test.go    requests on their way to the owner and back
 //	judge_test.go       what is allowed: the guarantees
+//	rest_test.go        what they are for: at rest nobody asks
 //	timeline_test.go    what happened, for people
 //	mutations_test.go   what is taken away
 //

@@ -109,6 +109,13 @@ var mutations = []mutation{
 	{guarantee: "G6", name: "an own write invalidates nothing", store: "writes"},
 	{guarantee: "G6", name: "what a replica shows after an own write is reused", store: "replicas"},
 	{guarantee: "G7", name: "bytes aren't bounded", unbounded: func(o *cache.Options) { o.MaxBytes = 0 }},
+	{guarantee: "rest", name: "each watermark begins an epoch", resn: "restarts"},
+	{guarantee: "rest", name: "a notice resets its topic", resn: "coarse"},
+	{guarantee: "rest", name: "who has missed notices believes no watermark any more", resn: "grieves"},
+	{guarantee: "rest", name: "a subscription that failed isn't tried again", resn: "retries"},
+	{guarantee: "rest", name: "each change begins an epoch", resn: "restless"},
+	{guarantee: "rest", name: "a 404 that is doubted isn't kept", store: "drops"},
+	{guarantee: "owners", name: "who has lost a topic doesn't take it again", resn: "retakes"},
 	{guarantee: "G7", name: "vouching has no backstop", unbounded: func(o *cache.Options) { o.VouchLimit = 1000 * time.Hour }},
 }
 

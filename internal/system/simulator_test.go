@@ -157,6 +157,8 @@ const (
 	countDeposed  // times that one lost it
 	countRefused  // changes, because the topic was another's or nobody's
 	countRestored // processes that vouched again at the end
+	countRests    // answers that nobody was asked for, because nothing had changed
+	countOnce     // answers that were asked for once, because what they show had changed
 	numCounts
 )
 
@@ -168,7 +170,8 @@ var counted = [numCounts]struct {
 }{
 	{"steps", 60}, {"asks", 15}, {"hits", 1}, {"vouched", 0.5}, {"requests", 10}, {"confirmed", 0.5}, {"lagged", 0.2},
 	{"notices", 4}, {"across", 0.5}, {"lost", 1}, {"repeated", 1}, {"resets", 0.5}, {"terms", 1}, {"deaths", 0.5},
-	{"hangs", 0.5}, {"cuts", 0.5}, {"writes", 0.5}, {"cancelled", 0.3}, {"tenures", 1}, {"deposed", 0.3}, {"refused", 0.3}, {"restored", 1},
+	{"hangs", 0.5}, {"cuts", 0.5}, {"writes", 0.5}, {"cancelled", 0.3}, {"tenures", 1}, {"deposed", 0.3}, {"refused", 0.3}, {"restored", 3},
+	{"rests", 40}, {"once", 5},
 }
 
 func (c *tally) count(what int) { c.counts[what].Add(1) }
