@@ -21,7 +21,7 @@ import (
 )
 
 func TestServerRestart(t *testing.T) {
-	opts := &embedded.Options{Dir: t.TempDir(), Port: freePorts(t, 1)[0]}
+	opts := &embedded.Options{Dir: t.TempDir(), Port: bustest.FreePorts(t, 1)[0]}
 	server := startServer(t, opts)
 	from, to := openBus(t, server.URL(), nil), openBus(t, server.URL(), nil)
 	var all, group record
@@ -61,7 +61,7 @@ func TestServerRestart(t *testing.T) {
 }
 
 func TestRestartWithoutFiles(t *testing.T) {
-	opts := &embedded.Options{Dir: t.TempDir(), Port: freePorts(t, 1)[0]}
+	opts := &embedded.Options{Dir: t.TempDir(), Port: bustest.FreePorts(t, 1)[0]}
 	server := startServer(t, opts)
 	b := openBus(t, server.URL(), nil)
 	var all record
@@ -299,7 +299,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	c := new(cluster)
 	var routes, urls []string
-	ports := freePorts(t, 2*len(c.opts))
+	ports := bustest.FreePorts(t, 2*len(c.opts))
 	for i := range c.opts {
 		port := ports[2*i]
 		routes = append(routes, "nats://127.0.0.1:"+strconv.Itoa(port))

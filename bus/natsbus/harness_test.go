@@ -2,7 +2,6 @@ package natsbus_test
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -134,25 +133,6 @@ func openBus(t *testing.T, url string, opts *natsbus.Options) *bus.Bus {
 		}
 	})
 	return b
-}
-
-// freePorts returns ports for servers that come back where they were. They are
-// below those that the system gives to whoever connects, of which one could be
-// somebody's connection by the time that the server wants it.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for tries := 0; len(ports) < n; tries++ {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
-		switch {
-		case err == nil:
-			defer func() { _ = l.Close() }() // held until all are found
-			ports = append(ports, port)
-		case tries > 1000:
-			t.Fatal(err)
-		}
-	}
-	return ports
 }
 
 // publishAll publishes the events one by one, for as long as it takes.

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/bustest"
 	"github.com/goswale/swale/bus/natsbus"
 )
 
@@ -106,7 +107,7 @@ func startNetwork(t *testing.T) (n *network, urls []string) {
 	t.Helper()
 	const nodes = 3
 	n = &network{alone: -1, lines: make(map[*line]struct{})}
-	ports := freePorts(t, 2*nodes)
+	ports := bustest.FreePorts(t, 2*nodes)
 	var doors []net.Listener
 	var routes []*url.URL
 	for range nodes {

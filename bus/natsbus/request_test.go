@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/goswale/swale/bus"
+	"github.com/goswale/swale/bus/bustest"
 	"github.com/goswale/swale/bus/natsbus"
 	"github.com/goswale/swale/bus/natsbus/embedded"
 )
@@ -62,7 +63,7 @@ func TestRequestOverTLS(t *testing.T) {
 
 // After a reconnect requests go to where the client is connected now.
 func TestRequestAfterReconnect(t *testing.T) {
-	opts := &embedded.Options{Dir: t.TempDir(), Port: freePorts(t, 1)[0]}
+	opts := &embedded.Options{Dir: t.TempDir(), Port: bustest.FreePorts(t, 1)[0]}
 	s := startServer(t, opts)
 	from, to := openBus(t, s.URL(), nil), openBus(t, s.URL(), nil)
 	echo(t, to)

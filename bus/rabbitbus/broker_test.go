@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/goswale/swale/bus/bustest"
 )
 
 // broker is a RabbitMQ node of a test's own, which the test may kill.
@@ -91,7 +91,7 @@ func newBrokers(t *testing.T, n int, config ...string) []*broker {
 	t.Helper()
 	script, epmd := programs(t)
 	dir := t.TempDir()
-	ports := freePorts(t, 1+2*n)
+	ports := bustest.FreePorts(t, 1+2*n)
 	family := "swale-" + strings.ToLower(rand.Text()[:8])
 	if n > 1 {
 		config = append(config, "cluster_formation.peer_discovery_backend = classic_config")
@@ -130,25 +130,6 @@ func newBrokers(t *testing.T, n int, config ...string) []*broker {
 		t.Cleanup(func() { b.end(t, syscall.SIGKILL) })
 	}
 	return brokers
-}
-
-// freePorts returns ports for servers that come back where they were. They are
-// below those that the system gives to whoever connects, of which one could be
-// somebody's connection by the time that the server wants it.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for tries := 0; len(ports) < n; tries++ {
-		port := 10_000 + mathrand.IntN(20_000)
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
-		switch {
-		case err == nil:
-			defer func() { _ = l.Close() }() // held until all are found
-			ports = append(ports, port)
-		case tries > 1000:
-			t.Fatal(err)
-		}
-	}
-	return ports
 }
 
 func (b *broker) url() string { return fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", b.port) }
