@@ -3,7 +3,6 @@ package etcddiscovery_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/goswale/swale/discovery"
+	"github.com/goswale/swale/discovery/discoverytest"
 	"github.com/goswale/swale/discovery/driver"
 	"github.com/goswale/swale/discovery/etcddiscovery"
 )
@@ -283,24 +283,6 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// freePort returns a port for a server. It is below those that the system gives to
-// whoever connects, of which one could be somebody's connection by the time that
-// the server wants it.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for tries := 0; ; tries++ {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-		if tries > 1000 {
-			t.Fatal(err)
-		}
-	}
-}
-
 // startServer starts a server that ends with the test.
 func startServer(t *testing.T) string {
 	t.Helper()
@@ -311,7 +293,7 @@ func startServer(t *testing.T) string {
 		}
 		t.Skipf("no etcd to start, so roles aren't tested: %v", err)
 	}
-	url := "http://127.0.0.1:" + strconv.Itoa(freePort(t))
+	url := "http://127.0.0.1:" + strconv.Itoa(discoverytest.FreePorts(t, 1)[0])
 	cmd := exec.CommandContext(t.Context(), path, "--data-dir", t.TempDir(), "--log-level", "error", "--unsafe-no-fsync",
 		"--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", "http://127.0.0.1:0")
 	if err := cmd.Start(); err != nil {

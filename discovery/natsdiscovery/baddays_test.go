@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"strconv"
 	"testing"
 	"time"
 
@@ -14,27 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/goswale/swale/discovery"
+	"github.com/goswale/swale/discovery/discoverytest"
 	"github.com/goswale/swale/discovery/driver"
 	"github.com/goswale/swale/discovery/natsdiscovery"
 )
-
-// freePort returns a port for a server that comes back where it was. It is below
-// those that the system gives to whoever connects, of which one could be somebody's
-// connection by the time that the server wants it.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for tries := 0; ; tries++ {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-		if tries > 1000 {
-			t.Fatal(err)
-		}
-	}
-}
 
 func open(t *testing.T, url string) *discovery.Registry {
 	t.Helper()
@@ -108,7 +88,7 @@ func registerThree(t *testing.T, r *discovery.Registry) []*discovery.Registratio
 }
 
 func TestServerRestart(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), discoverytest.FreePorts(t, 1)[0]
 	s := startServer(t, dir, port)
 	here, there := open(t, s.ClientURL()), open(t, s.ClientURL())
 	registerThree(t, here)
@@ -121,7 +101,7 @@ func TestServerRestart(t *testing.T) {
 }
 
 func TestServerLosesItsFiles(t *testing.T) {
-	port := freePort(t)
+	port := discoverytest.FreePorts(t, 1)[0]
 	s := startServer(t, t.TempDir(), port)
 	here, there := open(t, s.ClientURL()), open(t, s.ClientURL())
 	members := registerThree(t, here)
@@ -179,7 +159,7 @@ func TestPermissions(t *testing.T) {
 // A process that starts while the server is away knows those who were known last,
 // and everybody else as soon as the server is back.
 func TestStartsWhileTheServerIsAway(t *testing.T) {
-	dir, port, last := t.TempDir(), freePort(t), t.TempDir()
+	dir, port, last := t.TempDir(), discoverytest.FreePorts(t, 1)[0], t.TempDir()
 	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 	s, err := serve(dir, port)
 	if err != nil {
@@ -266,7 +246,7 @@ func TestStartsWhileTheServerIsAway(t *testing.T) {
 // Without a place for last known views an unreachable server is an error, and a
 // wrong option always is.
 func TestOpenSaysWhatIsWrong(t *testing.T) {
-	url := fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
+	url := fmt.Sprintf("nats://127.0.0.1:%d", discoverytest.FreePorts(t, 1)[0])
 	if _, err := natsdiscovery.Open(t.Context(), url, nil); !errors.Is(err, nats.ErrNoServers) {
 		t.Errorf("%v", err)
 	}
