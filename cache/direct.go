@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,7 +23,6 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 				out.Header[name] = slices.Clone(lines)
 			}
 		}
-		f.validates = false
 	}
 	t.store.shard(a.hash).counts.bypassed.Add(1)
 	resp, err := t.next.RoundTrip(out)
@@ -53,8 +53,10 @@ func (t *Transport) ask(a *ask, e *entry, v verdict) (*http.Response, error) {
 		f.headFreshens(resp, a.wishes.noStore)
 	case resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent:
 		// Who has seen another version isn't given this one any more.
-		if _, differs := f.compare(resp.Header); differs && e.stamp < f.stamp {
+		if _, differs := f.compare(resp.Header); differs {
 			f.forsake()
+		} else if !a.wishes.noStore && f.isPart(resp) {
+			f.update(resp)
 		}
 	}
 	if v.reuse { // but not for this request
@@ -71,7 +73,7 @@ func (f *fill) compare(h http.Header) (same, differs bool) {
 			same, differs = true, differs || lines[0] != f.cand.field(name)
 		}
 	}
-	return same && !differs, differs
+	return same, differs
 }
 
 // headFreshens updates what is stored for GET by the answer to a HEAD
@@ -92,13 +94,25 @@ func (f *fill) headFreshens(resp *http.Response, noStore bool) {
 	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusGone:
 		return // it is about the question, or confirms what the caller has
 	case differs:
-		if old.stamp < f.stamp {
-			f.forsake()
-		}
+		f.forsake()
 		return
 	case !confirmed || noStore: // RFC 9111 section 5.2.1.5: no part of the response may be stored
 		return
 	}
+	f.update(resp)
+}
+
+// isPart reports whether a response is a part of the version that is stored,
+// which it then updates as a 304 does (RFC 9111 section 3.4).
+func (f *fill) isPart(resp *http.Response) bool {
+	tag := resp.Header.Get("Etag")
+	// Several parts have a Content-Type of their own, and no Content-Range.
+	return resp.StatusCode == http.StatusPartialContent && len(resp.Header["Content-Range"]) > 0 &&
+		f.cand.shape.status == http.StatusOK && strings.HasPrefix(tag, `"`) && tag == f.cand.etag()
+}
+
+// update freshens cand by an answer that isn't stored itself.
+func (f *fill) update(resp *http.Response) {
 	e, _, keep := f.freshen(resp, false)
 	if keep {
 		f.commit(e)

@@ -14,6 +14,7 @@ type fill struct {
 	key       string
 	hash      uint64
 	header    http.Header // of the reader's request, for Vary
+	wishes    wishes      // of the same
 	cand      *entry      // what the question may validate, or nil
 	res       *record     // pinned from before stamp was taken
 	stamp     uint64
@@ -28,7 +29,7 @@ type fill struct {
 func (t *Transport) newFill(ctx context.Context, a *ask, cand *entry) (*fill, *http.Request) {
 	origin, path, _ := splitKey(a.key)
 	// A copy: a reader that was cancelled may reuse his request.
-	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header.Clone(), cand: cand}
+	f := &fill{t: t, key: a.key, hash: a.hash, header: a.req.Header.Clone(), wishes: a.wishes, cand: cand}
 	f.res = t.ledger.pin(t.ledger.resourceHash(origin, path), origin)
 	f.stamp = t.ledger.stamp()
 	f.requested = t.now()

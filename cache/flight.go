@@ -364,6 +364,9 @@ func (sh *storeShard) flight(a *ask) *flight {
 // serves reports whether the answer that the flight waits for may serve a
 // reader, by all that is known of how the URI varies.
 func (fl *flight) serves(a *ask) bool {
+	if a.wishes != fl.wishes {
+		return false // an intermediary may have gone by them
+	}
 	vary := a.vary
 	if vary == nil {
 		vary = fl.vary

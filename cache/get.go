@@ -15,7 +15,6 @@ type ask struct {
 	key         string
 	hash        uint64
 	wishes      wishes
-	plain       bool     // no wishes
 	conditional bool     // If-None-Match or If-Modified-Since
 	byteRange   string   // Range
 	direct      bool     // must be answered by the origin, and to this reader only
@@ -39,7 +38,6 @@ func (t *Transport) newAsk(req *http.Request) (*ask, bool) {
 		a.method = http.MethodGet
 	}
 	a.hash = t.hash(a.key)
-	a.plain = a.wishes == noWishes
 	a.conditional = len(h["If-None-Match"]) > 0 || len(h["If-Modified-Since"]) > 0
 	if lines := h["Range"]; len(lines) > 0 && a.method == http.MethodGet {
 		a.byteRange = strings.Join(lines, ",")
@@ -77,7 +75,7 @@ func (t *Transport) get(req *http.Request) (*http.Response, error) {
 		if a.direct || a.method == http.MethodHead || a.byteRange != "" || a.wishes.noStore {
 			return t.ask(a, e, v)
 		}
-		alone := !a.plain || a.attempts >= maxAttempts || a.conditional && (e == nil || !e.hasValidator()) ||
+		alone := a.wishes.noCache || a.wishes.maxAge == 0 || a.attempts >= maxAttempts || a.conditional && (e == nil || !e.hasValidator()) ||
 			t.solo.is(a.hash, t.nowNano())
 		fl, leads := t.board(a, e, alone)
 		switch {
@@ -275,6 +273,10 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 		case serverError(fl.status) && !fl.failed:
 			a.attempts = maxAttempts // the origin forbids to share that it fails
 		}
+		return nil, true, nil
+	}
+	if !a.wishes.allow(got, t.nowNano()) {
+		a.attempts = maxAttempts // it took its time
 		return nil, true, nil
 	}
 	// No notice for the resource lay between the question and this reader, or

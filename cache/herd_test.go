@@ -106,3 +106,38 @@ func TestSharedFailureIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// Readers who wish for the same wait for one another, too.
+func TestHundredReadersWithWishes(t *testing.T) { // G5
+	for _, tt := range []struct {
+		rule   string
+		wish   func(i int) string
+		answer []string
+		want   int
+	}{
+		{"a max-age is no reason to ask alone", func(int) string { return "max-age=60" }, []string{"Cache-Control", "max-age=5"}, 1},
+		{"nor is a max-stale", func(int) string { return "max-stale=60" }, []string{"Cache-Control", "max-age=0"}, 1},
+		{"nor a min-fresh", func(int) string { return "min-fresh=2" }, []string{"Cache-Control", "max-age=5"}, 1},
+		{"nor a stale-if-error", func(int) string { return "stale-if-error=60" }, []string{"Cache-Control", "max-age=5"}, 1},
+		{"who wishes for something else asks for that", func(i int) string { return []string{"", "max-age=60"}[i%2] }, []string{"Cache-Control", "max-age=5"}, 2},
+		{"what is too old for them isn't theirs", func(int) string { return "max-age=3" }, []string{"Cache-Control", "max-age=60", "Age", "3"}, 100},
+		{"nor what isn't fresh for long enough", func(int) string { return "min-fresh=9" }, []string{"Cache-Control", "max-age=5"}, 100},
+		{"who wants to be sure asks himself", func(int) string { return "no-cache" }, []string{"Cache-Control", "max-age=5"}, 100},
+		{"also by a max-age", func(int) string { return "max-age=0" }, []string{"Cache-Control", "max-age=5"}, 100},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrigin(func(*http.Request) *http.Response {
+				time.Sleep(time.Second)
+				return reply(200, "body", tt.answer...)
+			})
+			n, _ := herd(t, New(o, nil), o, 100, func(i int) []string { return []string{"Cache-Control", tt.wish(i)} }, func(f fetched) {
+				if f.body != "body" {
+					t.Errorf("%s: got %q (%s)", tt.rule, f.body, f.how())
+				}
+			})
+			if n != tt.want {
+				t.Errorf("%s: %d requests, want %d", tt.rule, n, tt.want)
+			}
+		})
+	}
+}

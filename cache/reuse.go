@@ -58,6 +58,13 @@ func (t *Transport) judge(e *entry, w *wishes, now int64) verdict {
 	return verdict{fwd: "stale", ttl: v.ttl}
 }
 
+// allow reports whether the request takes an answer that is as old as e.
+func (w *wishes) allow(e *entry, now int64) bool {
+	age := now - e.birth
+	return (w.maxAge == absent || age <= w.maxAge*int64(time.Second)) &&
+		(w.minFresh == absent || e.lifetime-age >= w.minFresh*int64(time.Second))
+}
+
 // allowStale applies the request's max-stale.
 func (w *wishes) allowStale(p *policy, ttl int64) bool {
 	return w.maxStale != absent && !p.mustRevalidate && -ttl <= w.maxStale*int64(time.Second)

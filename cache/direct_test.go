@@ -1,0 +1,148 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What an answer that isn't stored says of what is: the origin is asked by HEAD
+// or for a part, past what is fresh or because it isn't.
+func TestWhatOthersThanGetTell(t *testing.T) {
+	const modified = "Fri, 31 Dec 1999 00:00:00 GMT"
+	head := func(code int, fields ...string) func() *http.Response {
+		return func() *http.Response { return reply(code, "", fields...) }
+	}
+	part := func(fields ...string) func() *http.Response {
+		return func() *http.Response { return reply(206, "01234", append(fields, "Content-Range", "bytes 0-4/10")...) }
+	}
+	tagged := []string{"ETag", `"1"`}
+	for _, tt := range []struct {
+		rule   string
+		stored []string
+		method string
+		wish   string
+		answer func() *http.Response
+		asks   bool // a GET has to ask afterwards
+	}{
+		{"a HEAD of the same version freshens", tagged, "HEAD", "", head(200, tagged...), false},
+		{"unless it says no-store", tagged, "HEAD", "", head(200, "ETag", `"1"`, "Cache-Control", "no-store"), true},
+		{"one of the same date but another ETag is of another version", []string{"ETag", `"1"`, "Last-Modified", modified}, "HEAD", "no-cache", head(200, "ETag", `"2"`, "Last-Modified", modified), true},
+		{"it is gone, says a 404", nil, "HEAD", "no-cache", head(404), true},
+		{"or a 410", nil, "HEAD", "no-cache", head(410), true},
+		{"a part of the same version freshens (RFC 9111 section 3.4)", tagged, "GET", "", part(tagged...), false},
+		{"but not by a weak ETag", []string{"ETag", `W/"1"`}, "GET", "", part("ETag", `W/"1"`), true},
+		{"nor by a date", []string{"Last-Modified", modified}, "GET", "", part("Last-Modified", modified), true},
+		{"nor if the reader forbids to store", tagged, "GET", "no-store", part(tagged...), true},
+		{"nor if it is of several parts", tagged, "GET", "", func() *http.Response {
+			return reply(206, "...", "ETag", `"1"`, "Content-Type", "multipart/byteranges; boundary=x")
+		}, true},
+		{"a part of another version ends it", tagged, "GET", "no-cache", part("ETag", `"2"`), true},
+		{"as the whole does", tagged, "GET", "no-cache", func() *http.Response { return reply(200, "other", "ETag", `"2"`) }, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			answer := func() *http.Response { return reply(200, "0123456789", append(tt.stored, "Content-Type", "a/b")...) }
+			o := newOrigin(func(*http.Request) *http.Response {
+				resp := answer()
+				if resp.Header.Get("Cache-Control") == "" {
+					resp.Header.Set("Cache-Control", "max-age=5")
+				}
+				if resp.ContentLength == 0 {
+					resp.Header.Del("Content-Length") // a HEAD needn't say it
+				}
+				return resp
+			})
+			c := New(o, nil)
+			get(t, c, testURL)
+			if tt.wish != "no-cache" {
+				time.Sleep(6 * time.Second)
+			}
+			whole := answer
+			answer = tt.answer
+			fields := []string{"Cache-Control", tt.wish}
+			if tt.method == http.MethodGet {
+				fields = append(fields, "Range", "bytes=0-4")
+			}
+			fetch(c, newRequest(t, tt.method, testURL, fields...))
+			answer = whole
+			asked := o.count()
+			f := get(t, c, testURL)
+			if f.body != "0123456789" || f.status != 200 || f.header.Get("Content-Type") != "a/b" || f.header.Get("Content-Range") != "" || (o.count() > asked) != tt.asks {
+				t.Errorf("%s: got %d %q %v, asked %d times, want %v", tt.rule, f.status, f.body, f.header, o.count()-asked, tt.asks)
+			}
+		})
+	}
+}
+
+// Who reads what is stored in parts lets it be validated as well as others.
+func TestPartsOfWhatIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(func(req *http.Request) *http.Response {
+			if req.Header.Get("Range") != "" {
+				return reply(206, "01", "ETag", `"1"`, "Content-Range", "bytes 0-1/10", "Cache-Control", `max-age=5, resn="restaurants"`)
+			}
+			return reply(200, "0123456789", "ETag", `"1"`, "Cache-Control", `max-age=5, resn="restaurants"`)
+		})
+		c := New(o, nil)
+		c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+		get(t, c, testURL)
+		for range 3 {
+			c.Apply(Change{URL: testURL, Scope: "restaurants"})
+			before := o.count()
+			for range 10 {
+				if f := get(t, c, testURL, "Range", "bytes=0-1"); f.status != 206 || f.body != "01" {
+					t.Fatalf("got %d %q", f.status, f.body)
+				}
+			}
+			if n := o.count() - before; n != 1 {
+				t.Errorf("ten parts after a notice asked %d times, want once", n)
+			}
+		}
+	})
+}
+
+// closes tells when a body is closed.
+type closes struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closes) Close() error { c.closed = true; return nil }
+
+// RFC 5861 section 4: also for who isn't answered by a GET of the whole.
+func TestStaleIfErrorForOthersThanGet(t *testing.T) {
+	for _, fields := range [][]string{{"HEAD"}, {"GET", "Range", "bytes=0-4"}} {
+		for _, code := range []int{503, 0} {
+			synctest.Test(t, func(t *testing.T) {
+				failure := &closes{Reader: strings.NewReader("sorry")}
+				stored := false
+				o := newOrigin(func(*http.Request) *http.Response {
+					if !stored {
+						stored = true
+						return reply(200, "0123456789", "Cache-Control", "max-age=5, stale-if-error=60")
+					}
+					resp := reply(code, "")
+					resp.Body = failure
+					return resp
+				})
+				c := New(o, nil)
+				get(t, c, testURL)
+				time.Sleep(6 * time.Second)
+				if code == 0 {
+					o.setFail(errors.New("refused"))
+				}
+				f := fetch(c, newRequest(t, fields[0], testURL, fields[1:]...))
+				if f.err != nil || f.status/100 != 2 || f.hit() {
+					t.Errorf("%v, the origin says %d: got %d (%s), %v", fields, code, f.status, f.how(), f.err)
+				}
+				if code != 0 && !failure.closed {
+					t.Errorf("%v: the failure's body was left open", fields)
+				}
+			})
+		}
+	}
+}
