@@ -370,7 +370,11 @@ func isVersion(tag, named string) bool {
 		return true
 	}
 	stem, quoted := strings.CutSuffix(named, `"`)
-	return quoted && len(stem) > 1 && strings.HasPrefix(tag, stem) && tag[len(stem)] == '~'
+	if !quoted || len(stem) < 2 {
+		return false
+	}
+	rest, ok := strings.CutPrefix(tag, stem)
+	return ok && strings.HasPrefix(rest, "~")
 }
 
 // opaqueTag strips what weak comparison ignores (RFC 9110 section 8.8.3.2).

@@ -65,7 +65,7 @@ func (l *ledger) noteOwn(hash uint64, w ownWrite) {
 		}
 		n := &notice{gen: gen, prev: gen, at: w.at, own: &w}
 		last := r.last.Load()
-		if last == nil || !last.expects() || last.scope == nil || !last.scope.Live() || l.sabotage.erases {
+		if last == nil || last.scope == nil || !last.scope.Live() || l.sabotage.erases {
 			return n
 		}
 		n.etag, n.query, n.gone, n.scope = last.etag, last.query, last.gone, last.scope
