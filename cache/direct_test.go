@@ -30,7 +30,7 @@ func TestWhatOthersThanGetTell(t *testing.T) {
 		asks   bool // a GET has to ask afterwards
 	}{
 		{"a HEAD of the same version freshens", tagged, "HEAD", "", head(200, tagged...), false},
-		{"unless it says no-store", tagged, "HEAD", "", head(200, "ETag", `"1"`, "Cache-Control", "no-store"), true},
+		{"unless it says no-store", tagged, "HEAD", "no-cache", head(200, "ETag", `"1"`, "Cache-Control", "no-store"), true},
 		{"one of the same date but another ETag is of another version", []string{"ETag", `"1"`, "Last-Modified", modified}, "HEAD", "no-cache", head(200, "ETag", `"2"`, "Last-Modified", modified), true},
 		{"it is gone, says a 404", nil, "HEAD", "no-cache", head(404), true},
 		{"or a 410", nil, "HEAD", "no-cache", head(410), true},

@@ -160,8 +160,12 @@ func TestWhatANoticeNames(t *testing.T) { // G1, G4
 		}
 		get(t, c, testURL).expect(t, "version 1", tt.hit, tt.rule)
 	}
+	c, _, _, _ := live(t)
+	c.Apply(Change{URL: other, ETag: `"v9"`, Scope: "restaurants"})
+	get(t, c, testURL)
+	get(t, c, testURL).expect(t, "version 1", true, "what another query is now is nothing to doubt this one for")
 	d := &written{shows: 1, fields: []string{"Cache-Control", `max-age=60, resn="restaurants"`}}
-	c := New(newOrigin(d.handle), nil)
+	c = New(newOrigin(d.handle), nil)
 	c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
 	c.Apply(Change{URL: testURL, Gone: true, Scope: "restaurants"})
 	get(t, c, testURL)
@@ -215,15 +219,102 @@ func TestGroupsOfWhatIsJoined(t *testing.T) { // G2, G5
 	}
 }
 
+// endings are the ways in which what is stored for testURL, in the group g, ends.
+var endings = map[string]func(*Transport){
+	"everything": (*Transport).InvalidateAll,
+	"an origin":  func(c *Transport) { c.InvalidateOrigin("https://api.example") },
+	"a prefix":   func(c *Transport) { c.InvalidatePrefix("https://api.example/") },
+	"a group":    func(c *Transport) { c.InvalidateGroup("https://api.example", "g") },
+	"it":         func(c *Transport) { c.Invalidate(testURL) },
+}
+
+// Whatever has ended, a question that was sent before is nobody else's, and the next
+// one goes through intermediaries.
+func TestNobodyJoinsWhatHasEnded(t *testing.T) { // G2, G4
+	for name, end := range endings {
+		synctest.Test(t, func(t *testing.T) {
+			doc := &versioned{version: 1, fields: []string{"Cache-Control", "max-age=5", "Cache-Groups", `"g"`}}
+			o := newOrigin(doc.handle)
+			c := New(o, nil)
+			get(t, c, testURL)
+			time.Sleep(6 * time.Second)
+			gate := make(chan struct{})
+			o.setGate(gate)
+			done := make(chan struct{}, 2)
+			read := func() {
+				get(t, c, testURL)
+				done <- struct{}{}
+			}
+			go read()
+			synctest.Wait()
+			end(c)
+			doc.set(2)
+			go read()
+			synctest.Wait()
+			if n := o.count(); n != 3 {
+				t.Errorf("G2: %s was ended, and who came then joined a question from before", name)
+			}
+			if got := o.last().Header.Get("Cache-Control"); got != "no-cache" {
+				t.Errorf("G4: %s was ended, and it is asked for with Cache-Control %q", name, got)
+			}
+			close(gate)
+			<-done
+			<-done
+			get(t, c, testURL).expect(t, "version 2", true, name+" was ended, and the later answer is kept")
+		})
+	}
+}
+
+// A reader who has joined is served, whatever is noticed then of groups that the
+// question was known to be about.
+func TestNoticesAfterJoining(t *testing.T) { // G5
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin((&versioned{version: 1, fields: []string{"Cache-Control", "max-age=5", "Cache-Groups", `"g"`}}).handle)
+		c := New(o, nil)
+		get(t, c, testURL)
+		time.Sleep(6 * time.Second)
+		gate := make(chan struct{})
+		o.setGate(gate)
+		done := make(chan struct{}, 2)
+		for range 2 {
+			go func() {
+				get(t, c, testURL)
+				done <- struct{}{}
+			}()
+			synctest.Wait()
+		}
+		endings["a group"](c)
+		endings["a group"](c)
+		close(gate)
+		<-done
+		<-done
+		if n := o.count(); n != 2 {
+			t.Errorf("asked %d times, want twice: both came before the notices", n)
+		}
+	})
+}
+
+// What a second level kept from before a notice that was forgotten isn't trusted.
+func TestBackingAndWhatWasForgotten(t *testing.T) { // G2
+	synctest.Test(t, func(t *testing.T) {
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", "max-age=60"}}
+		c := New(newOrigin(doc.handle), &Options{Backing: &memoryBacking{}, MaxRecords: 1})
+		get(t, c, testURL)
+		synctest.Wait()
+		evictAll(c)
+		get(t, c, testURL).expect(t, "version 1", true, "the second level has it")
+		evictAll(c)
+		doc.set(2)
+		c.Invalidate(testURL)
+		forget(c)
+		get(t, c, testURL).expect(t, "version 2", false, "G2: a notice of it may have been forgotten")
+		synctest.Wait()
+	})
+}
+
 // With resn-lag what ends more than a resource counts as well.
 func TestReadsThatLagBehindMore(t *testing.T) { // G4
-	for name, end := range map[string]func(*Transport){
-		"everything": (*Transport).InvalidateAll,
-		"an origin":  func(c *Transport) { c.InvalidateOrigin("https://api.example") },
-		"a prefix":   func(c *Transport) { c.InvalidatePrefix("https://api.example/") },
-		"a group":    func(c *Transport) { c.InvalidateGroup("https://api.example", "g") },
-		"it":         func(c *Transport) { c.Invalidate(testURL) },
-	} {
+	for name, end := range endings {
 		synctest.Test(t, func(t *testing.T) {
 			doc := &versioned{version: 1, fields: []string{"Cache-Control", `max-age=60, resn="restaurants", resn-lag=2`, "Cache-Groups", `"g"`}}
 			c := New(newOrigin(doc.handle), nil)

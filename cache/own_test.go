@@ -156,6 +156,10 @@ func TestOwnWriteWithoutNotices(t *testing.T) {
 		fetch(c, newRequest(t, http.MethodPut, testURL))
 		get(t, c, testURL)
 		get(t, c, testURL).expect(t, "version 10", true, "an answer that names nothing is HTTP's")
+		fetch(c, newRequest(t, http.MethodDelete, testURL))
+		d.shows = 10
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 10", false, "G6: what was deleted isn't kept at once")
 	})
 }
 
@@ -179,6 +183,9 @@ func TestWhatAWriteNames(t *testing.T) {
 		{"the target, if Content-Location says so", "POST", 200, []string{"Content-Location", testURL}, testURL, true},
 		{"POST: its own answer", "POST", 200, nil, testURL, false},
 		{"202: nothing was done yet", "PUT", 202, nil, testURL, false},
+		{"Location is of what was created only", "PUT", 200, []string{"Location", "/restaurants/204"}, testURL, true},
+		{"the target, if Content-Location spells it otherwise", "PUT", 200, []string{"Content-Location", "/x/../restaurants/%32%303"}, testURL, true},
+		{"another query: nothing", "PUT", 200, nil, testURL + "?x=1", false},
 		{"303: the answer is elsewhere", "PUT", 303, []string{"Location", "/restaurants/204"}, other, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -366,4 +373,212 @@ func TestANoticeFromBeforeAnOwnWrite(t *testing.T) { // G6
 		d.shows = 0
 		get(t, c, testURL).expect(t, "version 3", false, "G6: the notice was of what somebody else had done before")
 	})
+}
+
+// setup of a topic that is heard of by hand, and a write's document in it.
+func announcedTopic(t *testing.T, d *written) (*Transport, *fakeOrigin, *Scope) {
+	t.Helper()
+	d.version, d.fields = 1, []string{"Cache-Control", `max-age=60, resn="restaurants"`}
+	o := newOrigin(d.handle)
+	c := New(o, nil)
+	s := c.Scope("restaurants")
+	s.Heard(time.Now())
+	s.Vouch(time.Now().Add(time.Hour))
+	time.Sleep(time.Second)
+	return c, o, s
+}
+
+// Once the notice of an own write has come, nothing is asked for without need, and
+// nothing that came between is believed.
+func TestOwnWriteAndItsNotice(t *testing.T) { // G6
+	notice := func(c *Transport, d *written, v int) {
+		c.Apply(Change{URL: testURL, Scope: "restaurants", ETag: d.tag(v)})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{names: true}
+		c, o, _ := announcedTopic(t, d)
+		gate := make(chan struct{})
+		o.setGate(gate)
+		go func() {
+			synctest.Wait()
+			notice(c, d, 2)
+			close(gate)
+		}()
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", true, "its notice was faster than its answer")
+		d.version = 3
+		notice(c, d, 3)
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 3", true, "the write was announced, so the next notice is of a later change")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{}
+		c, _, _ := announcedTopic(t, d)
+		fetch(c, newRequest(t, http.MethodDelete, testURL))
+		c.Apply(Change{URL: testURL, Scope: "restaurants", Gone: true})
+		d.version = 3
+		notice(c, d, 3)
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 3", true, "the deletion was announced, so the next notice is of a later change")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{names: true}
+		c, _, _ := announcedTopic(t, d)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		d.version = 3
+		notice(c, d, 3)
+		d.shows = 2
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", false, "G4: what the write made is over since another version was named")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{names: true}
+		c, _, _ := announcedTopic(t, d)
+		notice(c, d, 1)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", true, "what its answer named is later than what a notice has named before")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{}
+		c, _, _ := announcedTopic(t, d)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		notice(c, d, 1)
+		d.shows = 1
+		get(t, c, testURL)
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 2", false, "G6: a notice from before the write doesn't say that it was seen")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{}
+		c, _, s := announcedTopic(t, d)
+		notice(c, d, 1)
+		s.Suspend()
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, testURL)
+		get(t, c, testURL).expect(t, "version 2", true, "nobody listens, so nobody would say that what was named is over")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{names: true}
+		c, _, _ := announcedTopic(t, d)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		c.Apply(Change{URL: testURL + "?x=1", Scope: "restaurants", ETag: d.tag(2)})
+		d.shows = 1
+		get(t, c, testURL)
+		d.shows = 0
+		get(t, c, testURL).expect(t, "version 2", false, "G6: a notice of another query isn't its notice")
+	})
+}
+
+// The last of several own writes counts for what shows them.
+func TestOwnWritesInAList(t *testing.T) { // G6
+	synctest.Test(t, func(t *testing.T) {
+		const list = "https://api.example/restaurants"
+		d := &written{}
+		c, _, s := announcedTopic(t, d)
+		d.fields = append(d.fields, "Cache-Groups", `"restaurants"`)
+		get(t, c, list)
+		get(t, c, testURL)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		first := time.Now()
+		time.Sleep(time.Second)
+		get(t, c, testURL)
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		s.Heard(first.Add(time.Millisecond))
+		d.shows = 2
+		get(t, c, list)
+		d.shows = 0
+		get(t, c, list).expect(t, "version 3", false, "G6: only the first write has been heard of")
+	})
+}
+
+// An outcome that isn't known may be a change, and one that isn't there yet deletes
+// nothing.
+func TestOutcomesOfWrites(t *testing.T) { // G6
+	for _, tt := range []struct {
+		method string
+		status int
+		ends   bool
+	}{
+		{"PUT", 200, true}, {"PUT", 303, true}, {"PUT", 400, false}, {"PUT", 500, false},
+		{"PUT", 502, true}, {"PUT", 504, true}, {"PUT", 503, false},
+	} {
+		c := New(newOrigin(func(req *http.Request) *http.Response {
+			if req.Method != http.MethodGet {
+				return reply(tt.status, "")
+			}
+			return reply(200, "x", "Cache-Control", "max-age=60")
+		}), nil)
+		get(t, c, testURL)
+		fetch(c, newRequest(t, tt.method, testURL))
+		get(t, c, testURL).expect(t, "x", !tt.ends, tt.method+" answered with "+strconv.Itoa(tt.status))
+	}
+	c := New(newOrigin(func(req *http.Request) *http.Response {
+		if req.Method == http.MethodDelete {
+			return reply(202, "")
+		}
+		return reply(200, "x", "Cache-Control", "max-age=60")
+	}), nil)
+	fetch(c, newRequest(t, http.MethodDelete, testURL))
+	get(t, c, testURL)
+	get(t, c, testURL).expect(t, "x", true, "a deletion that was accepted isn't done yet")
+}
+
+// What a write's answer refers to is at the authority that was asked for.
+func TestReferencesAreOfTheAuthority(t *testing.T) { // G6
+	const other = "https://api.example/restaurants/204"
+	c := New(newOrigin(func(req *http.Request) *http.Response {
+		if req.Method != http.MethodGet {
+			return reply(201, "", "Location", "/restaurants/204")
+		}
+		return reply(200, "x", "Cache-Control", "max-age=60")
+	}), nil)
+	get(t, c, other)
+	req := newRequest(t, http.MethodPost, "https://10.0.0.1/restaurants")
+	req.Host = "api.example"
+	fetch(c, req)
+	get(t, c, other).expect(t, "x", false, "G6: Location is relative to the Host that was asked for")
+}
+
+// An own write that began before all else was forgotten may have been overtaken by
+// what was forgotten, so the version that its answer names need not be the last.
+func TestAWriteThatOutlastsTheLedger(t *testing.T) { // G6
+	synctest.Test(t, func(t *testing.T) {
+		d := &written{version: 1, names: true, fields: []string{"Cache-Control", `max-age=60, resn="restaurants"`}}
+		o := newOrigin(d.handle)
+		c := New(o, &Options{MaxRecords: 1})
+		s := c.Scope("restaurants")
+		s.Heard(time.Now())
+		s.Vouch(time.Now().Add(time.Hour))
+		time.Sleep(time.Second)
+		gate := make(chan struct{})
+		o.setGate(gate)
+		go func() {
+			synctest.Wait()
+			forget(c)
+			close(gate)
+		}()
+		fetch(c, newRequest(t, http.MethodPut, testURL))
+		get(t, c, testURL)
+		d.version = 3
+		get(t, c, testURL).expect(t, "version 3", false, "G6: a later change may have been forgotten while it was written")
+	})
+}
+
+// A write may spell its target as it likes.
+func TestWriteThatSpellsItsTarget(t *testing.T) { // G6
+	d := &written{names: true}
+	c := New(newOrigin(func(req *http.Request) *http.Response {
+		resp := d.handle(req)
+		if req.Method == http.MethodPut {
+			resp.Header.Set("Content-Location", testURL)
+		}
+		return resp
+	}), nil)
+	d.version, d.fields = 1, []string{"Cache-Control", `max-age=60, resn="restaurants"`}
+	c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+	fetch(c, newRequest(t, http.MethodPut, "https://api.example/x/../restaurants/203"))
+	get(t, c, testURL)
+	get(t, c, testURL).expect(t, "version 2", true, "it is what the write's answer named")
 }
