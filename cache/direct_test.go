@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -113,9 +114,9 @@ type closes struct {
 
 func (c *closes) Close() error { c.closed = true; return nil }
 
-// RFC 5861 section 4: also for who isn't answered by a GET of the whole.
-func TestStaleIfErrorForOthersThanGet(t *testing.T) {
-	for _, fields := range [][]string{{"HEAD"}, {"GET", "Range", "bytes=0-4"}} {
+// RFC 5861 section 4: for whoever asks, and nobody reads the failure.
+func TestStaleIfErrorForAll(t *testing.T) {
+	for _, fields := range [][]string{{"GET"}, {"HEAD"}, {"GET", "Range", "bytes=0-4"}} {
 		for _, code := range []int{503, 0} {
 			synctest.Test(t, func(t *testing.T) {
 				failure := &closes{Reader: strings.NewReader("sorry")}
@@ -139,10 +140,152 @@ func TestStaleIfErrorForOthersThanGet(t *testing.T) {
 				if f.err != nil || f.status/100 != 2 || f.hit() {
 					t.Errorf("%v, the origin says %d: got %d (%s), %v", fields, code, f.status, f.how(), f.err)
 				}
+				synctest.Wait()
 				if code != 0 && !failure.closed {
 					t.Errorf("%v: the failure's body was left open", fields)
 				}
 			})
 		}
 	}
+}
+
+// What isn't a plain question isn't the cache's.
+func TestWhatIsBypassed(t *testing.T) {
+	for name, change := range map[string]func(*http.Request){
+		"a body":          func(req *http.Request) { req.Body = io.NopCloser(strings.NewReader("x")) },
+		"an upgrade":      func(req *http.Request) { req.Header.Set("Upgrade", "websocket") },
+		"a very long URI": func(req *http.Request) { req.URL.RawQuery = strings.Repeat("x", maxKey) },
+	} {
+		o := newOrigin(func(*http.Request) *http.Response { return reply(200, "x", "Cache-Control", "max-age=60") })
+		c := New(o, nil)
+		for range 2 {
+			req := newRequest(t, http.MethodGet, testURL)
+			change(req)
+			if f := fetch(c, req); f.err != nil || !strings.Contains(f.how(), "fwd=bypass") {
+				t.Errorf("%s: %s, %v", name, f.how(), f.err)
+			}
+		}
+	}
+}
+
+// A refresh is nobody's own question: it has no range, no wishes and no end but its own.
+func TestRefreshIsNobodysOwn(t *testing.T) { // RFC 5861 section 3
+	for _, fields := range [][]string{
+		{"HEAD"},
+		{"GET", "Range", "bytes=0-1", "If-Range", `"1"`},
+		{"GET", "Cache-Control", "stale-if-error=5"},
+		{"GET", "If-None-Match", `"1"`},
+		{"GET", "Pragma", "x"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			version := `"1"`
+			o := newOrigin(func(*http.Request) *http.Response {
+				return reply(200, "of "+version, "ETag", version, "Cache-Control", "max-age=5, stale-while-revalidate=60")
+			})
+			c := New(o, nil)
+			get(t, c, testURL)
+			time.Sleep(6 * time.Second)
+			version = `"2"`
+			gate := make(chan struct{})
+			o.setGate(gate)
+			ctx, cancel := context.WithCancel(t.Context())
+			fetch(c, newRequest(t, fields[0], testURL, fields[1:]...).WithContext(ctx))
+			fetch(c, newRequest(t, http.MethodGet, testURL)) // one refresh is enough
+			synctest.Wait()
+			cancel()
+			close(gate)
+			synctest.Wait()
+			req := o.last()
+			if len(req.Header) != 1 || req.Header.Get("If-None-Match") != `"1"` || req.Method != http.MethodGet || o.count() != 2 {
+				t.Errorf("%v is refreshed by %s %v, in %d questions", fields, req.Method, req.Header, o.count()-1)
+			}
+			get(t, c, testURL).expect(t, `of "2"`, true, "refreshed")
+		})
+	}
+}
+
+// What a reader's own condition or a failure brings takes nothing from others.
+func TestWhatPassesLeavesOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answer func(req *http.Request) *http.Response
+		o := newOrigin(func(req *http.Request) *http.Response { return answer(req) })
+		c := New(o, nil)
+		answer = func(*http.Request) *http.Response {
+			return reply(200, "x", "Cache-Control", "max-age=5, stale-if-error=600")
+		}
+		get(t, c, testURL)
+		time.Sleep(6 * time.Second)
+		answer = func(*http.Request) *http.Response { return reply(304, "") }
+		if f := get(t, c, testURL, "If-None-Match", `"mine"`); f.status != 304 {
+			t.Errorf("his own condition was answered with %d", f.status)
+		}
+		answer = func(*http.Request) *http.Response { return reply(503, "") }
+		get(t, c, testURL).expect(t, "x", false, "what is stored still stands in for a failure")
+		answer = func(*http.Request) *http.Response {
+			time.Sleep(time.Second)
+			return reply(200, "y", "Cache-Control", "max-age=5")
+		}
+		if n, _ := herd(t, c, o, 10, alike, func(fetched) {}); n != 1 {
+			t.Errorf("G5: ten readers asked %d times after a 304 to somebody else", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		failing := false
+		doc := &versioned{version: 1, fields: []string{"Cache-Control", "max-age=5"}}
+		o := newOrigin(func(req *http.Request) *http.Response {
+			if failing {
+				return reply(500, "", "Cache-Control", "no-store")
+			}
+			time.Sleep(time.Second)
+			return doc.handle(req)
+		})
+		c := New(o, nil)
+		get(t, c, testURL)
+		time.Sleep(6 * time.Second)
+		failing = true
+		get(t, c, testURL)
+		failing = false
+		n, _ := herd(t, c, o, 10, func(int) []string { return []string{"If-None-Match", `"v1"`} }, func(f fetched) {
+			if f.status != 304 {
+				t.Errorf("his version is the one there is: got %d", f.status)
+			}
+		})
+		if n != 1 || o.last().Header.Get("If-None-Match") == "" {
+			t.Errorf("G5: ten readers with a condition asked %d times after a failure, with %v", n, o.last().Header)
+		}
+	})
+}
+
+// A decoded value is loaded for whom it is, and not while its refresh is due.
+func TestTypedForWhoAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(newOrigin(func(*http.Request) *http.Response {
+			return reply(200, "x", "Cache-Control", "max-age=5, stale-while-revalidate=60")
+		}), nil)
+		type key struct{}
+		header := http.Header{"Authorization": {"a"}}
+		for range 2 {
+			resp, err := c.RoundTrip(newRequest(t, http.MethodGet, testURL, "Authorization", "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, ok := resp.Body.(*storedBody); ok {
+				_, _ = body.DecodeOnce(key{}, func([]byte) (any, error) { return 1, nil })
+			}
+			_, _ = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+		}
+		before := c.Stats().Hits
+		if _, ok := c.LoadTyped(t.Context(), testURL, header, key{}); !ok || c.Stats().Hits != before+1 {
+			t.Error("what was decoded for him is his, and a hit")
+		}
+		more := http.Header{"Authorization": {"a"}, "Accept": {"b"}, "User-Agent": {"c"}, "X": {"d"}, "Y": {"e"}, "Range": {"bytes=0-1"}}
+		if _, ok := c.LoadTyped(t.Context(), testURL, more, key{}); ok {
+			t.Error("a part isn't what was decoded")
+		}
+		time.Sleep(6 * time.Second)
+		if _, ok := c.LoadTyped(t.Context(), testURL, header, key{}); ok {
+			t.Error("nobody would refresh it")
+		}
+	})
 }

@@ -8,7 +8,7 @@ import (
 
 // A range request is answered from a complete entry. Without one it passes
 // untouched, and what it brings isn't stored: a part is never served as the
-// whole.
+// whole. But a part of the stored version freshens that, see fill.isPart.
 
 // span is a part of a body.
 type span struct{ from, to int64 } // to is exclusive
