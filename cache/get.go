@@ -275,7 +275,7 @@ func (t *Transport) wait(a *ask, fl *flight, e *entry, v verdict) (resp *http.Re
 		}
 		return nil, true, nil
 	}
-	if !a.wishes.allow(got, t.nowNano()) {
+	if !t.takes(&a.wishes, got) {
 		a.attempts = maxAttempts // it took its time
 		return nil, true, nil
 	}

@@ -118,6 +118,7 @@ func TestHundredReadersWithWishes(t *testing.T) { // G5
 		{"a max-age is no reason to ask alone", func(int) string { return "max-age=60" }, []string{"Cache-Control", "max-age=5"}, 1},
 		{"nor is a max-stale", func(int) string { return "max-stale=60" }, []string{"Cache-Control", "max-age=0"}, 1},
 		{"nor a min-fresh", func(int) string { return "min-fresh=2" }, []string{"Cache-Control", "max-age=5"}, 1},
+		{"also of what is vouched for", func(int) string { return "min-fresh=9" }, []string{"Cache-Control", `max-age=5, resn="restaurants"`}, 1},
 		{"nor a stale-if-error", func(int) string { return "stale-if-error=60" }, []string{"Cache-Control", "max-age=5"}, 1},
 		{"who wishes for something else asks for that", func(i int) string { return []string{"", "max-age=60"}[i%2] }, []string{"Cache-Control", "max-age=5"}, 2},
 		{"what is too old for them isn't theirs", func(int) string { return "max-age=3" }, []string{"Cache-Control", "max-age=60", "Age", "3"}, 100},
@@ -130,7 +131,9 @@ func TestHundredReadersWithWishes(t *testing.T) { // G5
 				time.Sleep(time.Second)
 				return reply(200, "body", tt.answer...)
 			})
-			n, _ := herd(t, New(o, nil), o, 100, func(i int) []string { return []string{"Cache-Control", tt.wish(i)} }, func(f fetched) {
+			c := New(o, nil)
+			c.Scope("restaurants").Vouch(time.Now().Add(time.Hour))
+			n, _ := herd(t, c, o, 100, func(i int) []string { return []string{"Cache-Control", tt.wish(i)} }, func(f fetched) {
 				if f.body != "body" {
 					t.Errorf("%s: got %q (%s)", tt.rule, f.body, f.how())
 				}

@@ -58,11 +58,15 @@ func (t *Transport) judge(e *entry, w *wishes, now int64) verdict {
 	return verdict{fwd: "stale", ttl: v.ttl}
 }
 
-// allow reports whether the request takes an answer that is as old as e.
-func (w *wishes) allow(e *entry, now int64) bool {
-	age := now - e.birth
-	return (w.maxAge == absent || age <= w.maxAge*int64(time.Second)) &&
-		(w.minFresh == absent || e.lifetime-age >= w.minFresh*int64(time.Second))
+// takes reports whether the request takes an answer that somebody else's question
+// brought, as old as it is.
+func (t *Transport) takes(w *wishes, e *entry) bool {
+	if *w == noWishes {
+		return true
+	}
+	now := t.nowNano()
+	return (w.maxAge == absent || now-e.birth <= w.maxAge*int64(time.Second)) &&
+		(w.minFresh == absent || t.judge(e, nil, now).ttl >= w.minFresh*int64(time.Second))
 }
 
 // allowStale applies the request's max-stale.
