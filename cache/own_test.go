@@ -375,7 +375,8 @@ func TestANoticeFromBeforeAnOwnWrite(t *testing.T) { // G6
 	})
 }
 
-// setup of a topic that is heard of by hand, and a write's document in it.
+// announcedTopic is a topic that is heard of by hand, with a document in it that is
+// written. The next second is the caller's to wait for.
 func announcedTopic(t *testing.T, d *written) (*Transport, *fakeOrigin, *Scope) {
 	t.Helper()
 	d.version, d.fields = 1, []string{"Cache-Control", `max-age=60, resn="restaurants"`}
@@ -384,7 +385,6 @@ func announcedTopic(t *testing.T, d *written) (*Transport, *fakeOrigin, *Scope) 
 	s := c.Scope("restaurants")
 	s.Heard(time.Now())
 	s.Vouch(time.Now().Add(time.Hour))
-	time.Sleep(time.Second)
 	return c, o, s
 }
 
@@ -397,6 +397,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{names: true}
 		c, o, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		gate := make(chan struct{})
 		o.setGate(gate)
 		go func() {
@@ -415,6 +416,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{}
 		c, _, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		fetch(c, newRequest(t, http.MethodDelete, testURL))
 		c.Apply(Change{URL: testURL, Scope: "restaurants", Gone: true})
 		d.version = 3
@@ -425,6 +427,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{names: true}
 		c, _, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		fetch(c, newRequest(t, http.MethodPut, testURL))
 		d.version = 3
 		notice(c, d, 3)
@@ -435,6 +438,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{names: true}
 		c, _, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		notice(c, d, 1)
 		fetch(c, newRequest(t, http.MethodPut, testURL))
 		get(t, c, testURL)
@@ -443,6 +447,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{}
 		c, _, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		fetch(c, newRequest(t, http.MethodPut, testURL))
 		notice(c, d, 1)
 		d.shows = 1
@@ -453,6 +458,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{}
 		c, _, s := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		notice(c, d, 1)
 		s.Suspend()
 		fetch(c, newRequest(t, http.MethodPut, testURL))
@@ -462,6 +468,7 @@ func TestOwnWriteAndItsNotice(t *testing.T) { // G6
 	synctest.Test(t, func(t *testing.T) {
 		d := &written{names: true}
 		c, _, _ := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		fetch(c, newRequest(t, http.MethodPut, testURL))
 		c.Apply(Change{URL: testURL + "?x=1", Scope: "restaurants", ETag: d.tag(2)})
 		d.shows = 1
@@ -477,6 +484,7 @@ func TestOwnWritesInAList(t *testing.T) { // G6
 		const list = "https://api.example/restaurants"
 		d := &written{}
 		c, _, s := announcedTopic(t, d)
+		time.Sleep(time.Second)
 		d.fields = append(d.fields, "Cache-Groups", `"restaurants"`)
 		get(t, c, list)
 		get(t, c, testURL)
