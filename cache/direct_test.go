@@ -15,11 +15,14 @@ import (
 // or for a part, past what is fresh or because it isn't.
 func TestWhatOthersThanGetTell(t *testing.T) {
 	const modified = "Fri, 31 Dec 1999 00:00:00 GMT"
-	head := func(code int, fields ...string) func() *http.Response {
-		return func() *http.Response { return reply(code, "", fields...) }
+	type said struct {
+		status int
+		body   string
+		fields []string
 	}
-	part := func(fields ...string) func() *http.Response {
-		return func() *http.Response { return reply(206, "01234", append(fields, "Content-Range", "bytes 0-4/10")...) }
+	head := func(status int, fields ...string) said { return said{status, "", fields} }
+	part := func(fields ...string) said {
+		return said{206, "01234", append(fields, "Content-Range", "bytes 0-4/10")}
 	}
 	tagged := []string{"ETag", `"1"`}
 	for _, tt := range []struct {
@@ -27,7 +30,7 @@ func TestWhatOthersThanGetTell(t *testing.T) {
 		stored []string
 		method string
 		wish   string
-		answer func() *http.Response
+		answer said
 		asks   bool // a GET has to ask afterwards
 	}{
 		{"a HEAD of the same version freshens", tagged, "HEAD", "", head(200, tagged...), false},
@@ -39,11 +42,9 @@ func TestWhatOthersThanGetTell(t *testing.T) {
 		{"but not by a weak ETag", []string{"ETag", `W/"1"`}, "GET", "", part("ETag", `W/"1"`), true},
 		{"nor by a date", []string{"Last-Modified", modified}, "GET", "", part("Last-Modified", modified), true},
 		{"nor if the reader forbids to store", tagged, "GET", "no-store", part(tagged...), true},
-		{"nor if it is of several parts", tagged, "GET", "", func() *http.Response {
-			return reply(206, "...", "ETag", `"1"`, "Content-Type", "multipart/byteranges; boundary=x")
-		}, true},
+		{"nor if it is of several parts", tagged, "GET", "", said{206, "...", []string{"ETag", `"1"`, "Content-Type", "multipart/byteranges; boundary=x"}}, true},
 		{"a part of another version ends it", tagged, "GET", "no-cache", part("ETag", `"2"`), true},
-		{"as the whole does", tagged, "GET", "no-cache", func() *http.Response { return reply(200, "other", "ETag", `"2"`) }, true},
+		{"as the whole does", tagged, "GET", "no-cache", said{200, "other", []string{"ETag", `"2"`}}, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			answer := func() *http.Response { return reply(200, "0123456789", append(tt.stored, "Content-Type", "a/b")...) }
@@ -63,7 +64,7 @@ func TestWhatOthersThanGetTell(t *testing.T) {
 				time.Sleep(6 * time.Second)
 			}
 			whole := answer
-			answer = tt.answer
+			answer = func() *http.Response { return reply(tt.answer.status, tt.answer.body, tt.answer.fields...) }
 			fields := []string{"Cache-Control", tt.wish}
 			if tt.method == http.MethodGet {
 				fields = append(fields, "Range", "bytes=0-4")

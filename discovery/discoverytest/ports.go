@@ -14,7 +14,7 @@ func FreePorts(tb testing.TB, n int) []int {
 	tb.Helper()
 	var ports []int
 	for tries := 0; len(ports) < n; tries++ {
-		port := 10_000 + rand.IntN(20_000) //nolint:gosec // no secret
+		port := 10_000 + rand.IntN(20_000)
 		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
 		switch {
 		case err == nil:

@@ -133,11 +133,10 @@ func checkEndpoints(endpoints []string) error {
 func redacted(endpoints []string) string {
 	var list []string
 	for _, one := range endpoints {
-		scheme, rest, ok := strings.Cut(one, "://")
+		scheme, _, ok := strings.Cut(one, "://")
 		if at := strings.LastIndex(one, "@"); at >= 0 {
-			rest = one[at+1:]
-			if one = rest; ok {
-				one = scheme + "://" + rest
+			if one = one[at+1:]; ok {
+				one = scheme + "://" + one
 			}
 		}
 		list = append(list, one)
