@@ -69,8 +69,10 @@ func knowing(dir string, log *slog.Logger) *memdiscovery.Options {
 // beginsWithin is how soon a store that can't be reached is given up at first.
 const beginsWithin = 500 * time.Millisecond
 
+// filesOf returns what is in a directory once nobody is writing it.
 func filesOf(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
+	synctest.Wait()
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
 		t.Fatal(err)
