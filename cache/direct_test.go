@@ -290,3 +290,29 @@ func TestTypedForWhoAsks(t *testing.T) {
 		}
 	})
 }
+
+// A reader who is gone before the origin had to be asked asks nothing.
+func TestWhoIsGoneAsksNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrigin(func(*http.Request) *http.Response { return reply(200, "text", "Cache-Control", "max-age=60") })
+		b := &stuckBacking{}
+		gate := make(chan struct{})
+		b.gate.set(gate)
+		c := New(o, &Options{Backing: b})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		for _, when := range []string{"while the second level is asked", "before"} {
+			if f := fetch(c, newRequest(t, http.MethodGet, testURL).WithContext(ctx)); !errors.Is(f.err, context.DeadlineExceeded) {
+				t.Errorf("gone %s: got %v", when, f.err)
+			}
+			synctest.Wait()
+			if n := o.count(); n != 0 {
+				t.Errorf("gone %s: asked %d times", when, n)
+			}
+		}
+		close(gate)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

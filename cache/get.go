@@ -72,6 +72,9 @@ func (t *Transport) get(req *http.Request) (*http.Response, error) {
 		if a.wishes.onlyIfCached {
 			return t.gatewayTimeout(a), nil
 		}
+		if err := req.Context().Err(); err != nil {
+			return nil, err // who is gone, as while the second level was asked, asks nobody
+		}
 		if a.direct || a.method == http.MethodHead || a.byteRange != "" || a.wishes.noStore {
 			return t.ask(a, e, v)
 		}
