@@ -61,15 +61,16 @@ type claimed struct {
 	rival   string    // the best candidate heard of beside ourselves
 	rivalAt time.Time
 
-	mine  string        // who we are, if we hold it or want it
-	ours  uint64        // our term; 0 while we want it
-	bid   uint64        // the term that we have claimed and not heard ourselves claim yet; 0 if none
-	ttl   time.Duration // ours
-	heard chan struct{} // something was heard
-	sent  uint64
-	at    map[uint64]time.Time // when those of our claims were sent that haven't come back
-	echo  uint64               // the number of our newest claim that came back
-	since time.Time            // since when we miss nothing, as a candidate: zero until our first claim came back
+	mine   string        // who we are, if we hold it or want it
+	ours   uint64        // our term; 0 while we want it
+	bid    uint64        // the term that we have claimed and not heard ourselves claim yet; 0 if none
+	ttl    time.Duration // ours
+	heard  chan struct{} // something was heard
+	saying turn          // of objections and the last word
+	sent   uint64
+	at     map[uint64]time.Time // when those of our claims were sent that haven't come back
+	echo   uint64               // the number of our newest claim that came back
+	since  time.Time            // since when we miss nothing, as a candidate: zero until our first claim came back
 }
 
 // NewBusLease returns a lease on b. It subscribes when it is first used.
@@ -268,6 +269,11 @@ func (l *BusLease) Release(ctx context.Context, topic, owner string) error {
 	if !held {
 		return nil
 	}
+	// An objection that came after it would keep the topic for another TTL.
+	if err := c.saying.take(ctx); err != nil {
+		return fmt.Errorf("resn: claim topic %q: objecting to others is still under way: %w", topic, err)
+	}
+	defer c.saying.give()
 	err := l.claim(ctx, topic, c, 0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -312,7 +318,7 @@ func (l *BusLease) want(topic, owner string, ttl time.Duration) *claimed {
 	defer l.mu.Unlock()
 	c := l.topics[topic]
 	if c == nil {
-		c = &claimed{heard: make(chan struct{}, 1), at: map[uint64]time.Time{}}
+		c = &claimed{heard: make(chan struct{}, 1), saying: make(turn, 1), at: map[uint64]time.Time{}}
 		l.topics[topic] = c
 	}
 	if c.ours != 0 && (c.mine != owner || !time.Now().Before(c.until)) {
@@ -459,7 +465,13 @@ func (l *BusLease) candidate(topic string, c *claimed, owner, id string) {
 		l.objecting.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), ttl)
 			defer cancel()
-			_ = l.claim(ctx, topic, c, ttl) // if it fails the next renewal says it
+			if c.saying.take(ctx) != nil {
+				return
+			}
+			defer c.saying.give()
+			if l.term(c) != 0 { // not given up meanwhile
+				_ = l.claim(ctx, topic, c, ttl) // if it fails the next renewal says it
+			}
 		})
 	case id < l.id:
 		c.rival, c.rivalAt = owner, time.Now()

@@ -3,6 +3,7 @@ package resn_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -221,4 +222,43 @@ func TestTakeoverAfterAnUnannouncedChange(t *testing.T) { // G3
 			t.Errorf("G3: the second owner vouches for what the first one changed: got %s (%s)", got, how)
 		}
 	})
+}
+
+// Who is asked for the topic while he gives it up doesn't object any more once he
+// has: that would keep it from everybody for another TTL.
+func TestGivingUpIsTheLastWord(t *testing.T) {
+	const ttl = resn.DefaultOwnershipTTL
+	for round := range 200 { // it takes a few turns of the scheduler to be asked
+		synctest.Test(t, func(t *testing.T) {
+			broker := membus.NewBroker()
+			lease := func() *resn.BusLease {
+				b := broker.Connect(nil)
+				l := resn.NewBusLease(b)
+				t.Cleanup(func() { _ = l.Close(context.Background()); _ = b.Shutdown(context.Background()) })
+				return l
+			}
+			first, second := lease(), lease()
+			if _, err := first.Hold(t.Context(), "restaurants", "menus", ttl); err != nil {
+				t.Fatal(err)
+			}
+			asked := make(chan error, 1)
+			go func() {
+				_, err := second.Hold(t.Context(), "restaurants", "kitchens", ttl)
+				asked <- err
+			}()
+			for range round % 40 {
+				runtime.Gosched()
+			}
+			if err := first.Release(t.Context(), "restaurants", "menus"); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-asked; err == nil {
+				return // he asked when it was free
+			}
+			synctest.Wait()
+			if _, err := second.Hold(t.Context(), "restaurants", "kitchens", ttl); err != nil {
+				t.Fatalf("nobody has it, but %v", err)
+			}
+		})
+	}
 }
